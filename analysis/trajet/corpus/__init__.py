@@ -1,0 +1,1 @@
+"""From hand-written frames and places to labelled documents."""
