@@ -1,9 +1,14 @@
 """Everything spaCy can name in a config: `trajet.Name.v1`. Reached through entry points."""
 
+import sys
+from collections.abc import Callable
+
 from spacy.language import Language
 from spacy.util import registry
 
 from trajet.corpus.tokenizer import split_signs as _split_signs
+from trajet.errors import UserError
+from trajet.trace.spacy_run import OptimizerTrace
 
 
 @registry.callbacks("trajet.SplitSigns.v1")
@@ -14,3 +19,41 @@ def split_signs():
         return _split_signs(nlp)
 
     return callback
+
+
+@registry.callbacks("trajet.OptimizerTrace.v1")
+def optimizer_trace(path: str = "trace.jsonl", every: int = 1, level: str = "tensors", watch: list[str] = [], losses_on: int = 0):  # noqa: B006
+    """For `[training.before_update]`: write what the optimizer does, see trajet.trace.OptimizerTrace."""
+    return _one_line(lambda: OptimizerTrace(path, every, level, watch, losses_on))
+
+
+@registry.callbacks("trajet.Chain.v1")
+def chain(*callbacks: Callable):
+    """For any callback: call several, each a block `[training.before_update.*.name]`, in file order."""
+
+    def callback(nlp: Language, *args):
+        for member in callbacks:
+            result = member(nlp, *args)
+            # Callbacks that hand the pipeline on ([initialize.before_init]) may hand on another one.
+            nlp = nlp if result is None else result
+        return nlp
+
+    return callback
+
+
+def _one_line(make: Callable[[], Callable]) -> Callable:
+    """A callback whose UserErrors leave `spacy train` with one line and exit code 2, without a traceback."""
+    called = _exit_on_user_error(make)
+
+    def callback(*args):
+        return _exit_on_user_error(lambda: called(*args))
+
+    return callback
+
+
+def _exit_on_user_error(call: Callable):
+    try:
+        return call()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

@@ -1,0 +1,231 @@
+"""Loss per token on fixed documents, dropout off, without a trace left in the run.
+
+A training loss as reported is taken with dropout on and while the weights move; minus a dev loss it is no
+generalisation gap. Here the same N train and N dev documents are scored with the same weights, both with
+dropout off. The gap is loss_per_token["dev"] - loss_per_token["train"].
+"""
+
+import copy
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from spacy.language import Language
+from spacy.pipeline import DependencyParser, EntityRecognizer, Tagger, TextCategorizer
+from spacy.pipeline.tok2vec import Tok2Vec
+from spacy.training import Example
+from spacy.util import resolve_dot_names
+from thinc.api import Model
+
+from trajet.trace.format import short_number
+
+# How far into the train corpus the fixed documents are looked for: an endless corpus must not be read to its end.
+_READ_AT_MOST = 50_000
+_BATCH = 64
+
+Losses = dict[str, float]
+
+
+class HeldLosses:
+    """Scores N fixed train and N fixed dev documents.
+
+    Args:
+        nlp: the pipeline in training; its config's `training.train_corpus` gives the train documents.
+        count: N, fewer where a corpus has fewer.
+    """
+
+    def __init__(self, nlp: Language, count: int):
+        self.nlp, self.count = nlp, count
+        with _random_states_kept():
+            self._train = _sample(_train_corpus(nlp), count)
+        self._dev: list[Example] | None = None
+
+    def measure(self, dev: Iterable[Example], exclude: tuple[str, ...], annotates: tuple[str, ...], update: Callable) -> dict[str, Losses]:
+        """Loss per token by component, for "train" and "dev".
+
+        For a parser or an entity recogniser it is the sum over parser states of the squared norm of the score
+        gradient, as spaCy reports it, divided by the tokens; for other components what their `update` reports.
+        The shared tok2vec's entry in spaCy's losses is a gradient norm and is left out.
+
+        Args:
+            dev: the evaluation's examples; the first call chooses among them.
+            exclude, annotates: as the run gives them to `nlp.update`.
+            update: the pipeline's own `update`.
+        """
+        if self._dev is None:
+            self._dev = _sample(dev, self.count)
+        with _random_states_kept():
+            return {
+                "train": self._loss_per_token(self._train, exclude, annotates, update),
+                "dev": self._loss_per_token(self._dev, exclude, annotates, update),
+            }
+
+    def _loss_per_token(self, references: list[Example], exclude, annotates, update) -> Losses:
+        pipes = {name: pipe for name, pipe in self.nlp.pipeline if name not in exclude and getattr(pipe, "is_trainable", False)}
+        parsers = [name for name, pipe in pipes.items() if _is_parser(pipe)]
+        others = [name for name, pipe in pipes.items() if not _is_parser(pipe) and not _is_shared_layer(pipe)]
+        examples = [example for example in references if all(_knows(pipe, example) for pipe in pipes.values())]
+        tokens = sum(len(example.reference) for example in examples)
+        if not tokens:
+            return {}
+        losses: Losses = dict.fromkeys((*parsers, *others), 0.0)
+        for start in range(0, len(examples), _BATCH):
+            batch = [_fresh(self.nlp, example) for example in examples[start : start + _BATCH]]
+            if parsers:
+                self._add_parser_losses(batch, parsers, annotates, losses)
+            if others:
+                batch = [_fresh(self.nlp, example) for example in examples[start : start + _BATCH]]
+                with _training_state_kept(self.nlp):
+                    found: Losses = {}
+                    update(batch, drop=0.0, sgd=False, losses=found, exclude=list(exclude), annotates=list(annotates))
+                for name in others:
+                    losses[name] += float(found.get(name, 0.0))
+        return {name: short_number(value / tokens) for name, value in losses.items()}
+
+    def _add_parser_losses(self, batch: list[Example], parsers: list[str], annotates, losses: Losses) -> None:
+        """Forward passes only: shared layers and annotating components as at prediction, then the parser's states."""
+        docs = [example.predicted for example in batch]
+        for name, pipe in self.nlp.pipeline:
+            if name in parsers:
+                losses[name] += parser_loss(pipe, batch)
+            if _is_shared_layer(pipe) or name in annotates:
+                pipe.set_annotations(docs, pipe.predict(docs))
+
+
+def parser_loss(parser: Any, examples: list[Example]) -> float:
+    """Sum over the states that the parser visits of the squared norm of its score gradient, as `update` counts it.
+
+    A forward pass only: no dropout, no cut of long documents, no gradient; `unseen_classes` stays as it was.
+    """
+    unseen = set(parser.model.attrs["unseen_classes"])
+    losses = {parser.name: 0.0}
+    examples = [example for example in examples if len(example.predicted) and parser.moves.has_gold(example)]
+    if not examples:
+        return 0.0
+    step_model = parser.model.predict([example.predicted for example in examples])
+    states, golds, _ = parser.moves.init_gold_batch(examples)
+    pairs = [(state, gold) for state, gold in zip(states, golds, strict=True) if not state.is_final()]
+    while pairs:
+        states, golds = zip(*pairs, strict=True)
+        scores = step_model.predict(list(states))
+        parser.get_batch_loss(states, golds, scores, losses)
+        parser.transition_states(states, scores)
+        pairs = [pair for pair in pairs if not pair[0].is_final()]
+    step_model.clear_memory()
+    parser.model.attrs["unseen_classes"].update(unseen)
+    return float(losses[parser.name])
+
+
+def _train_corpus(nlp: Language) -> Iterator[Example]:
+    config = nlp.config.interpolate()
+    (corpus,) = resolve_dot_names(config, [config["training"]["train_corpus"]])
+    return islice(corpus(nlp), _READ_AT_MOST)
+
+
+def _sample(examples: Iterable[Example], count: int) -> list[Example]:
+    """`count` examples, each as likely as the next (reservoir sampling), from a generator of its own."""
+    rng = random.Random(0)
+    kept: list[Example] = []
+    for seen, example in enumerate(examples):
+        if len(kept) < count:
+            kept.append(example)
+        elif (place := rng.randrange(seen + 1)) < count:
+            kept[place] = example
+    return kept
+
+
+def _fresh(nlp: Language, example: Example) -> Example:
+    """The example with a prediction side that nothing has been written on."""
+    predicted = example.predicted.copy()
+    predicted.tensor = np.zeros((0,), dtype="float32")
+    return Example(predicted, example.reference)
+
+
+def _is_parser(pipe: Any) -> bool:
+    return hasattr(pipe, "moves") and hasattr(pipe, "get_batch_loss")
+
+
+def _is_shared_layer(pipe: Any) -> bool:
+    return isinstance(pipe, Tok2Vec) or hasattr(pipe, "listener_map")
+
+
+def _knows(pipe: Any, example: Example) -> bool:
+    """Whether the component knows all labels of the example: an unknown one would resize a parser or raise."""
+    labels = set(getattr(pipe, "labels", ()))
+    reference = example.reference
+    if isinstance(pipe, EntityRecognizer):
+        return {entity.label_ for entity in reference.ents} <= labels
+    if isinstance(pipe, DependencyParser):
+        return {token.dep_ for token in reference if token.dep_} <= labels | {"dep", "ROOT"}
+    if isinstance(pipe, TextCategorizer):
+        return set(reference.cats) <= labels
+    if isinstance(pipe, Tagger) and type(pipe) is Tagger:
+        return {token.tag_ for token in reference if token.tag_} <= labels
+    return True
+
+
+@contextmanager
+def _random_states_kept() -> Iterator[None]:
+    """Python's, NumPy's, torch's and CuPy's random states are afterwards what they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    torch_state = torch.get_rng_state() if torch is not None else None
+    cuda_states = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_available() else None
+    cupy_state = copy.copy(cupy.random.get_random_state()) if cupy is not None and cupy.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        if torch_state is not None:
+            torch.set_rng_state(torch_state)
+        if cuda_states is not None:
+            torch.cuda.set_rng_state_all(cuda_states)
+        if cupy_state is not None:
+            cupy.random.set_random_state(cupy_state)
+
+
+@contextmanager
+def _training_state_kept(nlp: Language) -> Iterator[None]:
+    """Gradients, `dropout_rate` attributes, unseen classes, torch gradients and buffers are afterwards what they were."""
+    nodes = {id(node): node for _, pipe in nlp.pipeline if isinstance(getattr(pipe, "model", None), Model) for node in pipe.model.walk()}
+    saved = [_save_node(node) for node in nodes.values()]
+    try:
+        yield
+    finally:
+        for restore in saved:
+            restore()
+
+
+def _save_node(node: Model) -> Callable[[], None]:
+    attrs = {name: copy.copy(node.attrs[name]) for name in ("dropout_rate", "unseen_classes") if name in node.attrs}
+    grads = {name: node.get_grad(name).copy() for name in node.param_names if node.has_grad(name)}
+    modules = [shim._model for shim in node.shims if hasattr(getattr(shim, "_model", None), "named_parameters")]
+    torch_grads = [{name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()} for module in modules]
+    buffers = [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in modules]
+    training = [module.training for module in modules]
+
+    def restore() -> None:
+        for name in ("dropout_rate", "unseen_classes"):
+            if name in attrs:
+                node.attrs[name] = attrs[name]
+            else:
+                node.attrs.pop(name, None)
+        for name in node.param_names:
+            if name in grads:
+                node.get_grad(name)[...] = grads[name]
+            elif node.has_grad(name):
+                # Thinc has no public way to take a gradient away; a zero one would make the optimizer decay the weight.
+                node._params._grads.pop((node.id, name), None)
+        for module, old_grads, old_buffers, mode in zip(modules, torch_grads, buffers, training, strict=True):
+            for name, parameter in module.named_parameters():
+                parameter.grad = old_grads[name]
+            for name, buffer in module.named_buffers():
+                buffer.data.copy_(old_buffers[name])
+            module.train(mode)
+
+    return restore

@@ -1,0 +1,279 @@
+"""Recording a spaCy training run, hung on `[training.before_update]`.
+
+spaCy calls this before each update with the pipeline and the step, never with the optimizer. So at the
+first step three things are put in place: each component's root model gets a subclass of its own class
+whose `finish_update` passes a `Measurer` for the optimizer, and `nlp.update` and `nlp.evaluate` are
+replaced on this one `nlp` to see losses and scores. Nothing of it is saved with the pipeline, and neither
+the optimizer nor the random state is touched: the trained bytes are those of a run without the trace.
+"""
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spacy.language import Language
+from spacy.training import Example
+from thinc.api import Model, Optimizer
+
+from trajet.trace.format import short_number
+from trajet.trace.held_out import HeldLosses
+from trajet.trace.measure import Measurer
+from trajet.trace.parameters import Parameter, Watch, name_parameters, parse_watches
+from trajet.trace.writer import TraceWriter, check_settings, scheduled_values
+
+# Sentences whose predictions are kept at each evaluation.
+_SHOWN_SENTENCES = 4
+
+
+class OptimizerTrace:
+    """The callback `trajet.OptimizerTrace.v1`.
+
+    Args:
+        path: file to write, JSON Lines; an older one is replaced when the run starts.
+        every: write every n-th step.
+        level: "steps" (totals), "tensors" (a number a parameter), "full" (moments and directions too).
+        watch: single weights, `tok2vec/maxout-2/W[5,0,17]`, or rows, `ner/linear-0/W[5,:]`.
+        losses_on: at each evaluation, loss per token on so many fixed train and dev documents; 0 is off.
+
+    Raises:
+        UserError: a setting is out of range; at the first step, an unwritable path or an unknown watch.
+    """
+
+    def __init__(self, path: str | Path = "trace.jsonl", every: int = 1, level: str = "tensors",
+                 watch: list[str] | None = None, losses_on: int = 0):  # fmt: skip
+        check_settings(path, every, level, losses_on)
+        self.path, self.every, self.level, self.losses_on = Path(path), every, level, losses_on
+        self.watch = list(watch or [])
+        self._run: _Run | None = None
+
+    def __call__(self, nlp: Language, info: dict[str, Any]) -> None:
+        """Called by spaCy before each update with {"step", "epoch"}."""
+        if self._run is None or self._run.nlp is not nlp or info["step"] < self._run.step:
+            if self._run is not None:
+                self._run.remove()
+            self._run = _Run(self, nlp)
+        self._run.begin_step(info["step"], info["epoch"])
+
+
+class _Run:
+    """One training run under trace."""
+
+    def __init__(self, settings: OptimizerTrace, nlp: Language):
+        self.settings, self.nlp = settings, nlp
+        self.step, self.epoch, self.recording = -1, 0, False
+        self.start = time.perf_counter()
+        self.exclude: tuple[str, ...] = ()
+        self.annotates: tuple[str, ...] = ()
+        self.losses: dict[str, float] = {}
+        self.docs = self.words = 0
+        self.finished: set[str] = set()
+        self.optimizer: Optimizer | None = None
+        self.scheduled: dict[str, float] = {}
+        self.learn_rate: float | None = None
+        self.parameters: list[Parameter] = []
+        self.watches: list[Watch] = []
+        self.measurer: Measurer | None = None
+        self.evaluation_due = False
+        self.held = HeldLosses(nlp, settings.losses_on) if settings.losses_on else None
+        # A wrong name in `watch` is the user's to hear of before anything is trained or written.
+        parse_watches(settings.watch, [p for name in _trainable(nlp, ()) for p in _parameters(nlp, name)])
+        self.writer = TraceWriter(settings.path)
+        _remove_stale_hooks(nlp)
+        self._hooked: list[tuple[Model, type]] = []
+        for name in _trainable(nlp, ()):
+            self._hook_model(name, nlp.get_pipe(name).model)
+        self._update, self._evaluate = nlp.update, nlp.evaluate
+        nlp.update = self._hook_method(self._update, self._on_update)  # type: ignore[method-assign]
+        nlp.evaluate = self._hook_method(self._evaluate, self._on_evaluate)  # type: ignore[method-assign]
+
+    # -- hooks ---------------------------------------------------------------------------------
+
+    def _hook_model(self, component: str, model: Model) -> None:
+        original = type(model)
+
+        def finish_update(hooked: Model, optimizer: Optimizer) -> None:
+            self._on_finish_update(component, hooked, functools.partial(original.finish_update, hooked), optimizer)
+
+        model.__class__ = type(original.__name__, (original,), {
+            "__slots__": (), "finish_update": finish_update, "__module__": original.__module__,
+        })  # fmt: skip
+        self._hooked.append((model, original))
+
+    def _hook_method(self, original: Callable, replacement: Callable) -> Callable:
+        @functools.wraps(original)
+        def hooked(*args, **kwargs):
+            return replacement(*args, **kwargs)
+
+        hooked.trajet_run = self  # type: ignore[attr-defined]
+        return hooked
+
+    def remove(self) -> None:
+        """Take the hooks off again and close the file."""
+        self._write_step()
+        for model, original in self._hooked:
+            model.__class__ = original
+        for name in ("update", "evaluate"):
+            if getattr(self.nlp.__dict__.get(name), "trajet_run", None) is self:
+                del self.nlp.__dict__[name]
+        self.writer.close()
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def begin_step(self, step: int, epoch: int) -> None:
+        self._write_step()
+        self.step, self.epoch = step, epoch
+        self.recording = step % self.settings.every == 0
+        self.evaluation_due = False
+        self.losses, self.docs, self.words = {}, 0, 0
+        self.finished = set()
+
+    def _on_update(self, examples, _=None, *, losses=None, sgd=None, exclude=(), annotates=(), **kwargs):
+        examples = list(examples)
+        losses = {} if losses is None else losses
+        self.exclude, self.annotates = tuple(exclude), tuple(annotates)
+        before = dict(losses)
+        self.docs += len(examples)
+        self.words += sum(len(example) for example in examples)
+        result = self._update(examples, _, losses=losses, sgd=sgd, exclude=exclude, annotates=annotates, **kwargs)
+        for name, value in losses.items():
+            self.losses[name] = self.losses.get(name, 0.0) + float(value) - float(before.get(name, 0.0))
+        return result
+
+    def _on_finish_update(self, component: str, model: Model, finish: Callable, optimizer: Optimizer) -> None:
+        if self.optimizer is not optimizer:
+            self._first_update(optimizer)
+        if not self.recording:
+            finish(optimizer)
+        else:
+            self.learn_rate = float(optimizer.learn_rate)
+            self.scheduled = scheduled_values(optimizer)
+            assert self.measurer is not None
+            finish(self.measurer.use(optimizer))
+        self.finished.add(component)
+        if component == _trainable(self.nlp, self.exclude)[-1]:
+            self._write_step()
+
+    def _first_update(self, optimizer: Optimizer) -> None:
+        # Only now is it known which optimizer trains, and which components it trains.
+        self.optimizer = optimizer
+        self._list_parameters()
+        training = self.nlp.config.interpolate().get("training", {})
+        settings = {
+            "seed": training.get("seed"),
+            "pipeline": list(self.nlp.pipe_names),
+            "frozen": list(self.exclude),
+            "config": {"optimizer": training.get("optimizer")},
+            **{name: getattr(self.settings, name) for name in ("every", "level", "watch", "losses_on")},
+        }
+        self.writer.write_header(optimizer, self.parameters, settings)
+
+    def _list_parameters(self) -> None:
+        assert self.optimizer is not None
+        self.parameters = [p for name in _trainable(self.nlp, self.exclude) for p in _parameters(self.nlp, name)]
+        known = {parameter.name for parameter in self.parameters}
+        self.watches = parse_watches([t for t in self.settings.watch if t.split("[")[0].strip() in known], self.parameters)
+        self.measurer = Measurer(self.optimizer, self.parameters, self.settings.level, self.watches)
+
+    def _write_step(self) -> None:
+        """Write the row of a step whose updates are done; nothing to do otherwise."""
+        if not self.finished:
+            return
+        self.finished = set()
+        self.evaluation_due = True
+        if not self.recording:
+            return
+        assert self.measurer is not None
+        row = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "learn_rate": self.learn_rate,
+            "scheduled": self.scheduled,
+            "losses": self.losses,
+            "docs": self.docs,
+            "words": self.words,
+            "seconds": round(time.perf_counter() - self.start, 3),
+        }
+        self.writer.write_step(row, self.measurer.take(), self.settings.level)
+        if self.measurer.reshaped:
+            # A label added in mid-run gives a layer another shape; the next rows follow a new list.
+            self._list_parameters()
+            self.writer.write({
+                "kind": "parameters", "from_step": self.step + 1, "parameters": [p.describe() for p in self.parameters],
+            })  # fmt: skip
+
+    # -- evaluation ----------------------------------------------------------------------------
+
+    def _on_evaluate(self, examples, **kwargs):
+        if not self.evaluation_due and not self.finished:
+            return self._evaluate(examples, **kwargs)
+        self._write_step()
+        self.evaluation_due = False
+        examples = list(examples)
+        scores = self._evaluate(examples, **kwargs)
+        began = time.perf_counter()
+        row = {
+            "kind": "evaluation",
+            "step": self.step,
+            "epoch": self.epoch,
+            "scores": scores,
+            "loss_per_token": self.held.measure(examples, self.exclude, self.annotates, self._update) if self.held else None,
+            "predictions": _predictions(self.nlp, examples[:_SHOWN_SENTENCES]),
+            "peak_memory_bytes": _peak_memory(),
+        }
+        row["seconds"] = round(time.perf_counter() - self.start, 3)
+        row["trace_seconds"] = round(time.perf_counter() - began, 3)
+        self.writer.write(row)
+        return scores
+
+
+def _trainable(nlp: Language, exclude: tuple[str, ...]) -> list[str]:
+    """Names of the components that the training loop updates, in its order and by its own rule."""
+    return [
+        name
+        for name, pipe in nlp.pipeline
+        if name not in exclude and getattr(pipe, "is_trainable", False) and isinstance(getattr(pipe, "model", None), Model)
+    ]
+
+
+def _parameters(nlp: Language, component: str) -> list[Parameter]:
+    return name_parameters(component, nlp.get_pipe(component).model)
+
+
+def _remove_stale_hooks(nlp: Language) -> None:
+    """Take off the hooks of an earlier run on the same `nlp`: they would go on writing to its file."""
+    run = getattr(nlp.__dict__.get("update"), "trajet_run", None)
+    if run is not None and run.optimizer is not None:
+        run.remove()
+
+
+def _predictions(nlp: Language, examples: list[Example]) -> list[dict]:
+    shown = []
+    for doc in nlp.pipe([example.reference.text for example in examples]):
+        entry: dict = {"text": doc.text, "ents": [[ent.start_char, ent.end_char, ent.label_] for ent in doc.ents]}
+        if doc.cats:
+            entry["cats"] = {label: short_number(score) for label, score in doc.cats.items()}
+        shown.append(entry)
+    return shown
+
+
+def _peak_memory() -> dict[str, int | None]:
+    """Peak resident size of the process, and of the GPU pools where torch or CuPy run on one."""
+    peak: dict[str, int | None] = {"process": None}
+    try:
+        import resource
+
+        # Linux counts kilobytes, macOS bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    except ImportError:
+        pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peak["torch_cuda"] = int(torch.cuda.max_memory_allocated())
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and cupy.cuda.is_available():
+        peak["cupy_pool"] = int(cupy.get_default_memory_pool().total_bytes())
+    return peak
