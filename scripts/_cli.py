@@ -10,7 +10,7 @@ from rich.table import Table
 
 from trajet.errors import UserError
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 
 def run(command: Callable[..., None]) -> None:

