@@ -99,18 +99,18 @@ NOISES: dict[str, Noise] = {
 
 # What tends to come together: a phone, a dictation, a hurried mail, an old form.
 HABITS: tuple[tuple[float, tuple[str, ...]], ...] = (
-    (0.52, ()),
-    (0.09, ("lower", "no-end")),
-    (0.06, ("lower", "accents", "no-punctuation")),
-    (0.06, ("lower", "hyphens", "no-punctuation")),
-    (0.04, ("lower",)),
-    (0.05, ("typo",)),
-    (0.03, ("lower", "typo", "no-end")),
-    (0.03, ("accents",)),
-    (0.03, ("accents", "hyphens")),
-    (0.03, ("hyphens", "saint")),
+    (0.70, ()),
+    (0.06, ("lower", "no-end")),
+    (0.03, ("lower", "accents", "no-punctuation")),
+    (0.03, ("lower", "hyphens", "no-punctuation")),
+    (0.02, ("lower",)),
+    (0.04, ("typo",)),
+    (0.02, ("lower", "typo", "no-end")),
+    (0.02, ("accents",)),
+    (0.01, ("accents", "hyphens")),
+    (0.02, ("hyphens", "saint")),
     (0.02, ("upper",)),
-    (0.02, ("apostrophe",)),
+    (0.01, ("apostrophe",)),
     (0.02, ("no-end",)),
 )
 

@@ -95,10 +95,10 @@ def load_places(folder: Path) -> dict[str, list[Place]]:
     Raises:
         UserError: a source is missing or has a bad line (file:line is named).
     """
-    places: dict[str, list[Place]] = {"town": list(_towns())}
-    for kind, stem in (("station", "stations"), ("airport", "airports"), ("area", "areas"), ("abroad", "abroad")):
-        places[kind] = list(_read_tsv(Path(folder) / f"{stem}.tsv", kind))
-    return places
+    files = {"station": "stations", "airport": "airports", "area": "areas", "abroad": "abroad"}
+    # Our own files first: a mistake in them should not wait for the library's gazetteer.
+    places = {kind: list(_read_tsv(Path(folder) / f"{stem}.tsv", kind)) for kind, stem in files.items()}
+    return {"town": list(_towns()), **places}
 
 
 def _towns() -> Iterator[Place]:
@@ -112,6 +112,9 @@ def _towns() -> Iterator[Place]:
         name = city["name"].replace("’", "'").strip()
         # Districts ("Paris 15 Vaugirard") and notes in brackets are no names a traveller writes.
         if any(char.isdigit() for char in name) or any(char in "(),/." for char in name) or fold(name) in seen:
+            continue
+        # "Le Saint-Lyon" would read as one name.
+        if name.endswith((" Saint", " Sainte")):
             continue
         seen.add(fold(name))
         yield Place(name, "town", float(max(city["population"], MIN_POPULATION)) ** TOWN_POWER)

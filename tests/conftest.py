@@ -1,0 +1,103 @@
+"""Shared by all tests: a small corpus from the real sources, a small config from the real one, real trainings."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spacy.language import Language
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
+
+from trajet.corpus.build import build_corpus
+
+ROOT = Path(__file__).parents[1]
+SIZES = {"train": 400, "dev": 60, "test": 60}
+
+# A few thousand weights instead of millions: what is tested does not depend on the size.
+SMALL: dict[str, Any] = {
+    "components.tok2vec.model.embed.width": 24,
+    "components.tok2vec.model.embed.rows": [300, 100, 100, 100],
+    "components.tok2vec.model.encode.width": 24,
+    "components.tok2vec.model.encode.depth": 2,
+    "components.ner.model.hidden_width": 16,
+    "training.max_steps": 20,
+    "training.eval_frequency": 10,
+    "training.batcher.size": 80,
+    # At the documented 5e-5 twenty updates would move next to nothing.
+    "training.optimizer.learn_rate": {"@schedules": "warmup_linear.v1", "warmup_steps": 5, "total_steps": 100, "initial_rate": 0.003},
+    "training.logger": {"@loggers": "spacy.ConsoleLogger.v3", "progress_bar": None, "console_output": False, "output_file": None},
+}
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train.spacy, dev.spacy and test.spacy, small, from the real sources."""
+    folder = tmp_path_factory.mktemp("corpus")
+    build_corpus(ROOT / "corpus", SIZES, seed=0, output=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def overrides(small_corpus: Path) -> dict[str, Any]:
+    """Overrides that make configs/base.cfg small."""
+    return {**SMALL, "paths.train": str(small_corpus / "train.spacy"), "paths.dev": str(small_corpus / "dev.spacy")}
+
+
+@dataclass
+class Trained:
+    """What a training left."""
+
+    nlp: Language
+    output: Path
+    log: list[dict]
+
+
+@pytest.fixture()
+def fit(overrides: dict[str, Any], tmp_path: Path) -> Callable[..., Trained]:
+    """fit(name, before_update=None, config=base.cfg, **overrides): a real training, saved to tmp_path/name."""
+
+    def run(name: str, before_update: dict | None = None, config: Path | None = None, adapt: Callable | None = None, **more: Any) -> Trained:
+        settings = {**overrides, **more, "training.before_update": before_update}
+        settings = {key: value for key, value in settings.items() if config is None or not key.startswith("components")}
+        loaded = load_config(config or ROOT / "configs" / "base.cfg", overrides=settings)
+        nlp = init_nlp(loaded)
+        if adapt:
+            adapt(nlp)
+        output = StringIO()
+        log_path = tmp_path / f"{name}.log.jsonl"
+        nlp.config["training"]["logger"]["output_file"] = str(log_path)
+        folder = tmp_path / name
+        folder.mkdir()
+        train(nlp, folder, stdout=output, stderr=output)
+        import srsly
+
+        return Trained(nlp, folder, list(srsly.read_jsonl(log_path)) if log_path.exists() else [])
+
+    return run
+
+
+def trace_block(path: Path, **settings: Any) -> dict[str, Any]:
+    """The block a config has under [training.before_update]."""
+    return {"@callbacks": "trajet.OptimizerTrace.v1", "path": str(path), **settings}
+
+
+def weight_bytes(folder: Path) -> dict[str, bytes]:
+    """Every file of a saved pipeline but the two that name the config and the scores."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("config.cfg", "meta.json")
+    }
+
+
+def run_script(module: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run a script as a user does; returns the finished process with its output as text."""
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+    )
