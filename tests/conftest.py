@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import srsly
 from spacy.language import Language
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
@@ -62,21 +63,17 @@ class Trained:
 def fit(overrides: dict[str, Any], tmp_path: Path) -> Callable[..., Trained]:
     """fit(name, before_update=None, config=base.cfg, **overrides): a real training, saved to tmp_path/name."""
 
-    def run(name: str, before_update: dict | None = None, config: Path | None = None, adapt: Callable | None = None, **more: Any) -> Trained:
-        settings = {**overrides, **more, "training.before_update": before_update}
-        settings = {key: value for key, value in settings.items() if config is None or not key.startswith("components")}
+    def run(name: str, before_update: dict | None = None, config: Path | None = None, **more: Any) -> Trained:
+        small = {key: value for key, value in overrides.items() if config is None or not key.startswith("components")}
+        settings = {**small, **more, "training.before_update": before_update}
         loaded = load_config(config or ROOT / "configs" / "base.cfg", overrides=settings)
         nlp = init_nlp(loaded)
-        if adapt:
-            adapt(nlp)
         output = StringIO()
         log_path = tmp_path / f"{name}.log.jsonl"
         nlp.config["training"]["logger"]["output_file"] = str(log_path)
         folder = tmp_path / name
         folder.mkdir()
         train(nlp, folder, stdout=output, stderr=output)
-        import srsly
-
         return Trained(nlp, folder, list(srsly.read_jsonl(log_path)) if log_path.exists() else [])
 
     return run

@@ -143,7 +143,7 @@ class _Run:
         return result
 
     def _on_finish_update(self, component: str, model: Model, finish: Callable, optimizer: Optimizer) -> None:
-        if self.optimizer is not optimizer:
+        if self.optimizer is None:
             self._first_update(optimizer)
         if not self.recording:
             finish(optimizer)
