@@ -63,10 +63,12 @@ class Trained:
 def fit(overrides: dict[str, Any], tmp_path: Path) -> Callable[..., Trained]:
     """fit(name, before_update=None, config=base.cfg, **overrides): a real training, saved to tmp_path/name."""
 
-    def run(name: str, before_update: dict | None = None, config: Path | None = None, **more: Any) -> Trained:
+    def run(name: str, before_update: dict | None = None, config: Path | None = None, edit: Callable | None = None, **more: Any) -> Trained:
         small = {key: value for key, value in overrides.items() if config is None or not key.startswith("components")}
         settings = {**small, **more, "training.before_update": before_update}
         loaded = load_config(config or ROOT / "configs" / "base.cfg", overrides=settings)
+        if edit:
+            edit(loaded)
         nlp = init_nlp(loaded)
         output = StringIO()
         log_path = tmp_path / f"{name}.log.jsonl"

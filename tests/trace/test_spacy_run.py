@@ -8,17 +8,18 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import spacy
 from spacy.training import Example
-from thinc.api import Optimizer
+from thinc.api import Adam, Optimizer
 
 from tests.conftest import ROOT, trace_block, weight_bytes
 from trajet.errors import UserError
 from trajet.trace import OptimizerTrace, read_trace
-from trajet.trace.parameters import name_parameters
+from trajet.trace.parameters import Parameter, name_parameters, parse_watches
 
 
 @pytest.mark.parametrize(
@@ -77,31 +78,40 @@ def test_losses_sum_to_the_loggers(fit, tmp_path: Path) -> None:
         start = row["step"]
 
 
-class Recording(Optimizer):
-    """The oracle: an optimizer that writes down, in its own way, what Thinc's does to each tensor."""
+class Call(NamedTuple):
+    """The oracle's own note of one call of the optimizer, in float64."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.calls = []
-
-    def __call__(self, key, weights, gradient, *, lr_scale=1.0):
-        before, raw = weights.astype("float64").copy(), gradient.astype("float64").copy()
-        result = super().__call__(key, weights, gradient, lr_scale=lr_scale)
-        after = result[0].astype("float64").copy()
-        self.calls.append((key, before, raw, after, self.learn_rate, self.mom1[key].copy(), self.mom2[key].copy(), self.nr_update[key]))
-        return result
+    key: tuple
+    before: np.ndarray
+    raw: np.ndarray
+    after: np.ndarray
+    rate: float
+    m: np.ndarray
+    v: np.ndarray
+    t: int
 
 
 @pytest.fixture()
-def recorded(tmp_path: Path, overrides: dict):
-    """A short training by hand, so that the optimizer can be one that records: (trace, optimizer, parameters)."""
+def recorded(tmp_path: Path, overrides: dict, monkeypatch: pytest.MonkeyPatch):
+    """A short training by hand and what an independent note-taker inside Thinc saw: (trace, calls, parameters)."""
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train_while_improving
     from spacy.util import load_config, resolve_dot_names
 
     nlp = init_nlp(load_config(ROOT / "configs" / "base.cfg", overrides={**overrides, "training.before_update": None}))
     schedule = (0.001 * (step + 1) for step in range(1000))
-    optimizer = Recording(schedule, L2=0.01, grad_clip=1.0, beta1=0.9, beta2=0.999, eps=1e-8, use_averages=False)
+    optimizer = Adam(schedule, L2=0.01, grad_clip=1.0, beta1=0.9, beta2=0.999, eps=1e-8, use_averages=False)
+    calls: list[Call] = []
+    original = Optimizer.__call__
+
+    def noting(self, key, weights, gradient, *, lr_scale=1.0):
+        before, raw = weights.astype("float64"), gradient.astype("float64")
+        result = original(self, key, weights, gradient, lr_scale=lr_scale)
+        moments = self.mom1[key].astype("float64"), self.mom2[key].astype("float64")
+        calls.append(Call(key, before, raw, result[0].astype("float64"), self.learn_rate, *moments, self.nr_update[key]))
+        return result
+
+    monkeypatch.setattr(Optimizer, "__call__", noting)
     (corpus,) = resolve_dot_names(nlp.config.interpolate(), ["corpora.train"])
     examples = list(corpus(nlp))
     trace = OptimizerTrace(tmp_path / "r.jsonl", level="full", watch=["tok2vec/maxout-1/W[3,1,:]", "ner/linear-0/b[2]"])
@@ -112,16 +122,16 @@ def recorded(tmp_path: Path, overrides: dict):
     )  # fmt: skip
     assert len(list(loop)) == 20
     parameters = [p for name in ("tok2vec", "ner") for p in name_parameters(name, nlp.get_pipe(name).model)]
-    return read_trace(tmp_path / "r.jsonl"), optimizer, parameters
+    return read_trace(tmp_path / "r.jsonl"), calls, parameters
 
 
 def test_every_column_equals_an_independent_recomputation(recorded) -> None:
-    trace, optimizer, parameters = recorded
+    trace, noted, parameters = recorded
     table = trace.tensors.set_index(["step", "parameter"])
     names = {parameter.key: parameter.name for parameter in parameters}
-    assert len(table) == len(optimizer.calls) == 20 * len(parameters)
+    assert len(table) == len(noted) == 20 * len(parameters)
     previous: dict = {}
-    for number, (key, before, raw, after, rate, m, v, t) in enumerate(optimizer.calls):
+    for number, (key, before, raw, after, rate, m, v, t) in enumerate(noted):
         row = table.loc[(number // len(parameters), names[key])]
         # The norm Thinc sees is float32: a sum of squares of n terms is off by less than n * 2^-24 in the worst case.
         close = {"rel": 2e-5, "abs": 1e-12}
@@ -150,11 +160,11 @@ def test_every_column_equals_an_independent_recomputation(recorded) -> None:
 
 
 def test_totals_and_schedule(recorded) -> None:
-    trace, optimizer, parameters = recorded
+    trace, noted, parameters = recorded
     assert trace.steps["learn_rate"].to_numpy() == pytest.approx(0.001 * np.arange(1, 21))
     size = len(parameters)
     for step in range(20):
-        calls = optimizer.calls[step * size : (step + 1) * size]
+        calls = noted[step * size : (step + 1) * size]
         row = trace.steps.iloc[step]
         assert row["global_grad_norm"] == pytest.approx(np.sqrt(sum((raw**2).sum() for _, _, raw, *_ in calls)), rel=2e-5)
         assert row["global_update_norm"] == pytest.approx(np.sqrt(sum(((a - b) ** 2).sum() for _, b, _, a, *_ in calls)), rel=2e-5)
@@ -163,13 +173,13 @@ def test_totals_and_schedule(recorded) -> None:
 
 
 def test_watched_weights_are_exact_and_their_parts_add_up(recorded) -> None:
-    trace, optimizer, parameters = recorded
+    trace, noted, parameters = recorded
     by_name = {parameter.name: parameter for parameter in parameters}
     for text, name, pick in (
         ("tok2vec/maxout-1/W[3,1,:]", "tok2vec/maxout-1/W", lambda a: a[3, 1, :]),
         ("ner/linear-0/b[2]", "ner/linear-0/b", lambda a: a[2:3]),
     ):
-        calls = [call for call in optimizer.calls if call[0] == by_name[name].key]
+        calls = [call for call in noted if call[0] == by_name[name].key]
         watched = trace.watched[trace.watched["watch"] == text]
         for step, (_, before, raw, after, _, m, v, _) in enumerate(calls):
             rows = watched[watched["step"] == step]
@@ -285,9 +295,16 @@ def test_averages(fit, tmp_path: Path) -> None:
 
 
 def test_frozen_components_are_left_out(fit, tmp_path: Path) -> None:
+    first = fit("first")
     settings = {"training.frozen_components": ["tok2vec"], "training.annotating_components": ["tok2vec"]}
-    run = fit("a", trace_block(tmp_path / "a.jsonl", losses_on=8), **settings)
-    plain = fit("b", **settings)
+
+    def source(config) -> None:
+        config["components"]["tok2vec"] = {"source": str(first.output / "model-last")}
+        config["components"]["ner"]["model"]["tok2vec"]["width"] = 24
+        config["initialize"]["before_init"] = None
+
+    run = fit("a", trace_block(tmp_path / "a.jsonl", losses_on=8), edit=source, **settings)
+    plain = fit("b", edit=source, **settings)
     assert weight_bytes(run.output / "model-last") == weight_bytes(plain.output / "model-last")
     trace = read_trace(tmp_path / "a.jsonl")
     assert trace.header["frozen"] == ["tok2vec"]
@@ -386,7 +403,7 @@ def _bare_pipeline(tmp_path: Path, annotating: list[str], unknown_label: bool):
             annotating_components=annotating, before_update=trace if traced else None,
         )  # fmt: skip
         list(loop)
-        results.append(nlp.to_bytes(exclude=["vocab", "tokenizer"]) if False else {name: nlp.get_pipe(name).model.to_bytes() for name in nlp.pipe_names})
+        results.append({name: nlp.get_pipe(name).model.to_bytes() for name in nlp.pipe_names})
     assert results[0] == results[1]
     return read_trace(tmp_path / "t.jsonl")
 
@@ -491,17 +508,24 @@ def test_bad_settings_are_refused(settings: dict, says: str) -> None:
 @pytest.mark.parametrize(
     ("watch", "says"),
     [
-        ("ner/linear-0/V[0,0]", "the nearest is 'ner/linear-0/W'"),
+        ("ner/liner-0/W[0,0]", "the nearest is 'ner/linear-0/W'"),
         ("ner/linear-0/W", "write a parameter and its index"),
-        ("ner/linear-0/W[0]", "1 indices for a tensor of shape"),
+        ("ner/linear-0/W[0]", "1 indices for a tensor of shape (10, 16)"),
         ("ner/linear-0/W[999,0]", "bad index"),
         ("ner/linear-0/W[a,0]", "write a parameter and its index"),
     ],
 )
-def test_a_bad_watch_is_refused_in_one_line_with_exit_code_2(overrides: dict, tmp_path: Path, watch: str, says: str) -> None:
-    done = _spacy_train(overrides, tmp_path / "t.jsonl", watch=[watch])
+def test_a_bad_watch_is_named(watch: str, says: str) -> None:
+    parameters = [Parameter("ner/linear-0/W", "ner", (1, "W"), (10, 16)), Parameter("ner/linear-0/b", "ner", (1, "b"), (10,))]
+    with pytest.raises(UserError, match=".") as caught:
+        parse_watches([watch], parameters)
+    assert says in str(caught.value)
+
+
+def test_a_bad_watch_ends_spacy_train_in_one_line_with_exit_code_2(overrides: dict, tmp_path: Path) -> None:
+    done = _spacy_train(overrides, tmp_path / "t.jsonl", watch=["ner/liner-0/W[0,0]"])
     assert done.returncode == 2
-    assert says in done.stderr
+    assert "the nearest is 'ner/linear-0/W'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "t.jsonl").exists()
 

@@ -43,7 +43,7 @@ def test_the_transformer_config_trains_and_its_trace_changes_nothing(fit, tiny_c
     def run(name: str, block: dict | None):
         return fit(name, block, config=config, **settings)
 
-    watch = ["transformer/pytorch-0/encoder.layer.0.attention.self.query.weight[0,:]"]
+    watch = ["transformer/hf-pytorch-0/encoder.layer.0.attention.self.query.weight[0,:]"]
     traced = run("traced", trace_block(tmp_path / "t.jsonl", losses_on=8, watch=watch))
     plain = run("plain", None)
     assert weight_bytes(traced.output / "model-last") == weight_bytes(plain.output / "model-last")

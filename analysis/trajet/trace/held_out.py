@@ -5,11 +5,8 @@ generalisation gap. Here the same N train and N dev documents are scored with th
 dropout off. The gap is loss_per_token["dev"] - loss_per_token["train"].
 """
 
-import copy
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -19,10 +16,10 @@ from spacy.pipeline import DependencyParser, EntityRecognizer, Tagger, TextCateg
 from spacy.pipeline.tok2vec import Tok2Vec
 from spacy.training import Example
 from spacy.util import resolve_dot_names
-from thinc.api import Model
 
 from trajet.parser_states import parser_loss
 from trajet.trace.format import short_number
+from trajet.trace.unchanged import training_state_kept
 
 # How far into the train corpus the fixed documents are looked for: an endless corpus must not be read to its end.
 _READ_AT_MOST = 50_000
@@ -41,8 +38,7 @@ class HeldLosses:
 
     def __init__(self, nlp: Language, count: int):
         self.nlp, self.count = nlp, count
-        with _random_states_kept():
-            self._train = _sample(_train_corpus(nlp), count)
+        self._train = _sample(_train_corpus(nlp), count)
         self._dev: list[Example] | None = None
 
     def measure(self, dev: Iterable[Example], exclude: tuple[str, ...], annotates: tuple[str, ...], update: Callable) -> dict[str, Losses]:
@@ -59,11 +55,10 @@ class HeldLosses:
         """
         if self._dev is None:
             self._dev = _sample(dev, self.count)
-        with _random_states_kept():
-            return {
-                "train": self._loss_per_token(self._train, exclude, annotates, update),
-                "dev": self._loss_per_token(self._dev, exclude, annotates, update),
-            }
+        return {
+            "train": self._loss_per_token(self._train, exclude, annotates, update),
+            "dev": self._loss_per_token(self._dev, exclude, annotates, update),
+        }
 
     def _loss_per_token(self, references: list[Example], exclude, annotates, update) -> Losses:
         pipes = {name: pipe for name, pipe in self.nlp.pipeline if name not in exclude and getattr(pipe, "is_trainable", False)}
@@ -80,7 +75,7 @@ class HeldLosses:
                 self._add_parser_losses(batch, parsers, annotates, losses)
             if others:
                 batch = [_fresh(self.nlp, example) for example in examples[start : start + _BATCH]]
-                with _training_state_kept(self.nlp):
+                with training_state_kept(self.nlp):
                     found: Losses = {}
                     update(batch, drop=0.0, sgd=False, losses=found, exclude=list(exclude), annotates=list(annotates))
                 for name in others:
@@ -143,66 +138,3 @@ def _knows(pipe: Any, example: Example) -> bool:
     if isinstance(pipe, Tagger) and type(pipe) is Tagger:
         return {token.tag_ for token in reference if token.tag_} <= labels
     return True
-
-
-@contextmanager
-def _random_states_kept() -> Iterator[None]:
-    """Python's, NumPy's, torch's and CuPy's random states are afterwards what they were."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
-    torch_state = torch.get_rng_state() if torch is not None else None
-    cuda_states = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_available() else None
-    cupy_state = copy.copy(cupy.random.get_random_state()) if cupy is not None and cupy.cuda.is_available() else None
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        if torch_state is not None:
-            torch.set_rng_state(torch_state)
-        if cuda_states is not None:
-            torch.cuda.set_rng_state_all(cuda_states)
-        if cupy_state is not None:
-            cupy.random.set_random_state(cupy_state)
-
-
-@contextmanager
-def _training_state_kept(nlp: Language) -> Iterator[None]:
-    """Gradients, `dropout_rate` attributes, unseen classes, torch gradients and buffers are afterwards what they were."""
-    nodes = {id(node): node for _, pipe in nlp.pipeline if isinstance(getattr(pipe, "model", None), Model) for node in pipe.model.walk()}
-    saved = [_save_node(node) for node in nodes.values()]
-    try:
-        yield
-    finally:
-        for restore in saved:
-            restore()
-
-
-def _save_node(node: Model) -> Callable[[], None]:
-    attrs = {name: copy.copy(node.attrs[name]) for name in ("dropout_rate", "unseen_classes") if name in node.attrs}
-    grads = {name: node.get_grad(name).copy() for name in node.param_names if node.has_grad(name)}
-    modules = [shim._model for shim in node.shims if hasattr(getattr(shim, "_model", None), "named_parameters")]
-    torch_grads = [{name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()} for module in modules]
-    buffers = [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in modules]
-    training = [module.training for module in modules]
-
-    def restore() -> None:
-        for name in ("dropout_rate", "unseen_classes"):
-            if name in attrs:
-                node.attrs[name] = attrs[name]
-            else:
-                node.attrs.pop(name, None)
-        for name in node.param_names:
-            if name in grads:
-                node.get_grad(name)[...] = grads[name]
-            elif node.has_grad(name):
-                # Thinc has no public way to take a gradient away; a zero one would make the optimizer decay the weight.
-                node._params._grads.pop((node.id, name), None)
-        for module, old_grads, old_buffers, mode in zip(modules, torch_grads, buffers, training, strict=True):
-            for name, parameter in module.named_parameters():
-                parameter.grad = old_grads[name]
-            for name, buffer in module.named_buffers():
-                buffer.data.copy_(old_buffers[name])
-            module.train(mode)
-
-    return restore

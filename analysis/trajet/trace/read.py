@@ -163,13 +163,18 @@ def _evaluation_frame(rows: list[dict]) -> pd.DataFrame:
     for row in rows:
         record: dict = {"step": row["step"], "epoch": row.get("epoch"), "seconds": decode_number(row.get("seconds")),
                         "trace_seconds": decode_number(row.get("trace_seconds"))}  # fmt: skip
-        record |= {f"score_{k}": decode_number(v) for k, v in row.get("scores", {}).items() if v is None or not isinstance(v, dict)}
+        record |= {f"score_{name}": decode_number(value) for name, value in row.get("scores", {}).items() if _is_number(value)}
         for part, losses in (row.get("loss_per_token") or {}).items():
             record |= {f"{part}_loss_{name}": decode_number(value) for name, value in losses.items()}
         memory = row.get("peak_memory_bytes") or {}
         record |= {f"peak_memory_{name}": value for name, value in memory.items()}
         records.append(record)
     return pd.DataFrame(records if records else {"step": [], "epoch": [], "seconds": [], "trace_seconds": []})
+
+
+def _is_number(value: object) -> bool:
+    # Scores may also be tables by label or remarks ("macro F").
+    return value is None or isinstance(value, int | float) or value in ("nan", "inf", "-inf")
 
 
 def _prediction_frame(rows: list[dict]) -> pd.DataFrame:

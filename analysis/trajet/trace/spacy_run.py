@@ -22,6 +22,7 @@ from trajet.trace.format import short_number
 from trajet.trace.held_out import HeldLosses
 from trajet.trace.measure import Measurer
 from trajet.trace.parameters import Parameter, Watch, name_parameters, parse_watches
+from trajet.trace.unchanged import random_states_kept
 from trajet.trace.writer import TraceWriter, check_settings, scheduled_values
 
 # Sentences whose predictions are kept at each evaluation.
@@ -77,7 +78,8 @@ class _Run:
         self.watches: list[Watch] = []
         self.measurer: Measurer | None = None
         self.evaluation_due = False
-        self.held = HeldLosses(nlp, settings.losses_on) if settings.losses_on else None
+        with random_states_kept():
+            self.held = HeldLosses(nlp, settings.losses_on) if settings.losses_on else None
         # A wrong name in `watch` is the user's to hear of before anything is trained or written.
         parse_watches(settings.watch, [p for name in _trainable(nlp, ()) for p in _parameters(nlp, name)])
         self.writer = TraceWriter(settings.path)
@@ -214,13 +216,17 @@ class _Run:
         examples = list(examples)
         scores = self._evaluate(examples, **kwargs)
         began = time.perf_counter()
+        # Even a prediction may draw: spacy-transformers decides by chance when to empty a cache.
+        with random_states_kept():
+            losses = self.held.measure(examples, self.exclude, self.annotates, self._update) if self.held else None
+            predictions = _predictions(self.nlp, examples[:_SHOWN_SENTENCES])
         row = {
             "kind": "evaluation",
             "step": self.step,
             "epoch": self.epoch,
             "scores": scores,
-            "loss_per_token": self.held.measure(examples, self.exclude, self.annotates, self._update) if self.held else None,
-            "predictions": _predictions(self.nlp, examples[:_SHOWN_SENTENCES]),
+            "loss_per_token": losses,
+            "predictions": predictions,
             "peak_memory_bytes": _peak_memory(),
         }
         row["seconds"] = round(time.perf_counter() - self.start, 3)
