@@ -10,7 +10,9 @@ from trajet.benchmark import compare, losses_cost
 
 
 def main(
-    config: Annotated[Path, typer.Option(help="Config to train; its own trace settings are not used.")] = Path("configs/base.cfg"),
+    config: Annotated[Path, typer.Option(help="Config to train; its own trace settings are not used.")] = Path(
+        "configs/base.cfg"
+    ),
     steps: Annotated[int, typer.Option(help="Updates of each training.")] = 300,
     pairs: Annotated[int, typer.Option(help="Rounds; each trains without, with every = 1 and with every = 10.")] = 7,
 ) -> None:
@@ -24,10 +26,16 @@ def main(
         ("level tensors", "median ratio", "lowest", "highest", "hook's own share of a step"),
         rows,
     )
-    print(f"memory kept by the trace: {report.extra_bytes / report.weight_bytes:.2f} of the weights' {report.weight_bytes / 1e6:.1f} MB")
-    print(f"trace size: {report.bytes_per_step:,.0f} bytes a step, {report.bytes_per_step * 20_000 / 1e6:.1f} MB for 20,000 steps of {report.tensors} tensors")
+    print(
+        f"memory kept by the trace: {report.extra_bytes / report.weight_bytes:.2f} of the weights' {report.weight_bytes / 1e6:.1f} MB"
+    )
+    print(
+        f"trace size: {report.bytes_per_step:,.0f} bytes a step, {report.bytes_per_step * 20_000 / 1e6:.1f} MB for 20,000 steps of {report.tensors} tensors"
+    )
     print(f"read_trace of 20,000 such steps: {report.read_seconds:.2f} s")
-    print(f"losses_on = {losses.count}, not in the ratios above: {losses.share:.2%} of the time of a run that evaluates every {losses.frequency} updates")
+    print(
+        f"losses_on = {losses.count}, not in the ratios above: {losses.share:.2%} of the time of a run that evaluates every {losses.frequency} updates"
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from trajet.files import write_json
 def main(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Run whose training/RUN/model-best is scored.")],
     test: Annotated[Path, typer.Option(help="Gold documents nothing was tuned on.")] = Path("corpus/test.spacy"),
-    challenge: Annotated[Path, typer.Option(help="Folder with challenge-open.jsonl and challenge-final.jsonl.")] = Path("corpus"),
+    challenge: Annotated[Path, typer.Option(help="Folder with challenge-open.jsonl and challenge-final.jsonl.")] = Path(
+        "corpus"
+    ),
     training: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("training"),
     output: Annotated[Path, typer.Option(help="Folder for RUN.json.")] = Path("metrics"),
 ) -> None:
@@ -25,7 +27,9 @@ def main(
     with console.status("predicting ..."):
         metrics = _test_metrics(nlp, golds, seed_of(nlp.config, model / "config.cfg"))
         for half in ("open", "final"):
-            results = evaluation.outcomes(nlp, evaluation.load_challenge_docs(nlp, challenge / f"challenge-{half}.jsonl"))
+            results = evaluation.outcomes(
+                nlp, evaluation.load_challenge_docs(nlp, challenge / f"challenge-{half}.jsonl")
+            )
             groups = evaluation.by_group(results)
             metrics[f"challenge_{half}"] = {
                 **evaluation.score(results), "phenomena": groups, "macro_f": evaluation.macro_f(groups),
@@ -33,7 +37,12 @@ def main(
         speed = evaluation.words_per_second(nlp, [doc.text for doc in golds])
     _print(name, metrics)
     print(f"speed: {speed:,.0f} words a second")
-    print_wrote([write_json(output / f"{name}.json", metrics), write_json(output / f"{name}-speed.json", {"words_per_second": round(speed)})])
+    print_wrote(
+        [
+            write_json(output / f"{name}.json", metrics),
+            write_json(output / f"{name}-speed.json", {"words_per_second": round(speed)}),
+        ]
+    )
 
 
 def _test_metrics(nlp: Any, golds: list, seed: int) -> dict[str, Any]:
@@ -54,14 +63,20 @@ def _print(name: str, metrics: dict[str, Any]) -> None:
     rows = []
     for part in ("test", "challenge_open", "challenge_final"):
         scores = metrics[part]
-        rows.append((part.replace("_", " "), scores["sentences"], *scores["entities"].values(), scores["sentence_accuracy"]))
+        rows.append(
+            (part.replace("_", " "), scores["sentences"], *scores["entities"].values(), scores["sentence_accuracy"])
+        )
         rows += [(f"  {label}", None, *values.values(), None) for label, values in scores["labels"].items()]
     print_table(f"{name}: entities (a span counts with its label and both borders)", columns, rows)
     low, high = metrics["test"]["f_interval_over_frames"]
     print(f"test F, 95 % bootstrap interval over frames: {low:.3f} to {high:.3f}")
     print(f"perplexity of the gold moves: {metrics['test']['move_perplexity']:.3f} (a model that knows nothing: 10)")
     parts = ("test", "challenge_open", "challenge_final")
-    print_table("Mistakes", ("", *metrics["test"]["errors"]), [(p.replace("_", " "), *metrics[p]["errors"].values()) for p in parts])
+    print_table(
+        "Mistakes",
+        ("", *metrics["test"]["errors"]),
+        [(p.replace("_", " "), *metrics[p]["errors"].values()) for p in parts],
+    )
     labels = list(metrics["test"]["confusion"])
     print_table(
         "Confusion on the test split: gold in rows, predicted in columns",
@@ -70,7 +85,14 @@ def _print(name: str, metrics: dict[str, Any]) -> None:
     )
     halves = [metrics[part]["phenomena"] for part in ("challenge_open", "challenge_final")]
     rows = [
-        (group, *(value for half in halves for value in (half.get(group, {}).get("f"), half.get(group, {}).get("sentence_accuracy"))))
+        (
+            group,
+            *(
+                value
+                for half in halves
+                for value in (half.get(group, {}).get("f"), half.get(group, {}).get("sentence_accuracy"))
+            ),
+        )
         for group in sorted(set(halves[0]) | set(halves[1]))
     ]
     rows.append(("macro F", metrics["challenge_open"]["macro_f"], None, metrics["challenge_final"]["macro_f"], None))

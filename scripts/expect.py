@@ -25,16 +25,24 @@ def main(
     peak = int(rates.argmax())
     frequency = training.get("eval_frequency", 0)
     print(f"What to expect of {config}:")
-    print(f"- {steps + 1 if steps else 'unlimited'} updates; the scores on the dev documents every {frequency} of them.")
-    print(f"- learning rate {rates[0]:.3g} at step 0, at most {rates[peak]:.3g} (step {peak}), {rates[-1]:.3g} at step {len(rates) - 1}.")
+    print(
+        f"- {steps + 1 if steps else 'unlimited'} updates; the scores on the dev documents every {frequency} of them."
+    )
+    print(
+        f"- learning rate {rates[0]:.3g} at step 0, at most {rates[peak]:.3g} (step {peak}), {rates[-1]:.3g} at step {len(rates) - 1}."
+    )
     if rates[0] == 0:
         print("  spaCy will say 'Initial learn rate: 0.0': the warm-up starts there, the first update moves nothing.")
     if rates[peak] < 2e-4:
         print("- with so small a rate ENTS_F stays near 0 for some hundred updates; that is no fault.")
-    print("- LOSS NER is a sum over the batch and LOSS TOK2VEC the size of a gradient: batches grow, so both may rise while the model learns.")
+    print(
+        "- LOSS NER is a sum over the batch and LOSS TOK2VEC the size of a gradient: batches grow, so both may rise while the model learns."
+    )
     clip = optimizer.get("grad_clip")
     if clip:
-        print(f"- gradient norms in the hundreds are normal here; grad_clip = {clip:g} shortens each tensor's gradient, most of them at most steps.")
+        print(
+            f"- gradient norms in the hundreds are normal here; grad_clip = {clip:g} shortens each tensor's gradient, most of them at most steps."
+        )
     print("- Ctrl-C stops the run and keeps the best and the last pipeline.")
 
 

@@ -13,9 +13,16 @@ from trajet.trace import read_trace
 
 
 def main(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN ...", help="Runs whose training/RUN/trace.jsonl are drawn; a trace's path works too.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN ...", help="Runs whose training/RUN/trace.jsonl are drawn; a trace's path works too."
+        ),
+    ],
     training: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("training"),
-    output: Annotated[Path, typer.Option(help="Pictures go to OUTPUT/RUN, for several runs OUTPUT/RUN-OTHER.")] = Path("plots"),
+    output: Annotated[Path, typer.Option(help="Pictures go to OUTPUT/RUN, for several runs OUTPUT/RUN-OTHER.")] = Path(
+        "plots"
+    ),
 ) -> None:
     """Draw learning rate, norms, clipping, update sizes, decay, losses and scores as SVG and PNG."""
     # project.yml hands 'base other' over as one argument where a var holds both.

@@ -31,8 +31,18 @@ SMALL: dict[str, Any] = {
     "training.eval_frequency": 10,
     "training.batcher.size": 80,
     # At the documented 5e-5 twenty updates would move next to nothing.
-    "training.optimizer.learn_rate": {"@schedules": "warmup_linear.v1", "warmup_steps": 5, "total_steps": 100, "initial_rate": 0.003},
-    "training.logger": {"@loggers": "spacy.ConsoleLogger.v3", "progress_bar": None, "console_output": False, "output_file": None},
+    "training.optimizer.learn_rate": {
+        "@schedules": "warmup_linear.v1",
+        "warmup_steps": 5,
+        "total_steps": 100,
+        "initial_rate": 0.003,
+    },
+    "training.logger": {
+        "@loggers": "spacy.ConsoleLogger.v3",
+        "progress_bar": None,
+        "console_output": False,
+        "output_file": None,
+    },
 }
 
 
@@ -59,11 +69,17 @@ class Trained:
     log: list[dict]
 
 
-@pytest.fixture()
+@pytest.fixture
 def fit(overrides: dict[str, Any], tmp_path: Path) -> Callable[..., Trained]:
     """fit(name, before_update=None, config=base.cfg, **overrides): a real training, saved to tmp_path/name."""
 
-    def run(name: str, before_update: dict | None = None, config: Path | None = None, edit: Callable | None = None, **more: Any) -> Trained:
+    def run(
+        name: str,
+        before_update: dict | None = None,
+        config: Path | None = None,
+        edit: Callable | None = None,
+        **more: Any,
+    ) -> Trained:
         small = {key: value for key, value in overrides.items() if config is None or not key.startswith("components")}
         settings = {**small, **more, "training.before_update": before_update}
         loaded = load_config(config or ROOT / "configs" / "base.cfg", overrides=settings)
@@ -98,5 +114,9 @@ def weight_bytes(folder: Path) -> dict[str, bytes]:
 def run_script(module: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run a script as a user does; returns the finished process with its output as text."""
     return subprocess.run(
-        [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )

@@ -44,7 +44,9 @@ def test_heavy_packages_are_imported_only_where_they_belong() -> None:
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE).as_posix()
         for name in {name.split(".")[0] for name in _imports(path)} & set(ONLY_IN):
-            assert any(place == allowed or place.startswith(f"{allowed}/") for allowed in ONLY_IN[name]), f"{place} imports {name}"
+            assert any(place == allowed or place.startswith(f"{allowed}/") for allowed in ONLY_IN[name]), (
+                f"{place} imports {name}"
+            )
 
 
 def test_the_package_never_imports_the_scripts_and_plots_never_a_live_model() -> None:
@@ -53,7 +55,9 @@ def test_the_package_never_imports_the_scripts_and_plots_never_a_live_model() ->
     for path in (PACKAGE / "plots").rglob("*.py"):
         assert not any(name.split(".")[0] == "spacy" for name in _imports(path)), path
     for path in (PACKAGE / "trace").rglob("*.py"):
-        assert not any(name.startswith(("trajet.plots", "trajet.corpus", "trajet.evaluation")) for name in _imports(path)), path
+        assert not any(
+            name.startswith(("trajet.plots", "trajet.corpus", "trajet.evaluation")) for name in _imports(path)
+        ), path
 
 
 def test_only_the_registry_registers() -> None:
@@ -65,7 +69,13 @@ def test_only_the_registry_registers() -> None:
 def test_entry_points_name_what_the_registry_registers() -> None:
     text = (PACKAGE / "registry.py").read_text(encoding="utf8")
     registered = set(re.findall(r'@registry\.\w+\("(trajet\.[^"]+)"\)', text))
-    declared = set(re.findall(r'^"(trajet\.[^"]+)" = "trajet\.registry:', (ROOT / "pyproject.toml").read_text(encoding="utf8"), re.MULTILINE))
+    declared = set(
+        re.findall(
+            r'^"(trajet\.[^"]+)" = "trajet\.registry:',
+            (ROOT / "pyproject.toml").read_text(encoding="utf8"),
+            re.MULTILINE,
+        )
+    )
     assert registered == declared
 
 
@@ -73,7 +83,12 @@ def test_the_default_path_never_loads_torch() -> None:
     code = "import trajet.registry, trajet.trace, trajet.evaluation, trajet.plots.panels, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # spaCy itself imports torch where it is installed; without spaCy's doing, nothing of ours does.
-    spacy = subprocess.run([sys.executable, "-c", "import spacy, sys; print('torch' in sys.modules)"], capture_output=True, text=True, check=True)
+    spacy = subprocess.run(
+        [sys.executable, "-c", "import spacy, sys; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == spacy.stdout
 
 
@@ -98,7 +113,9 @@ def test_a_command_lists_what_it_reads_and_uses_no_shell(name: str) -> None:
             path = ROOT / (module.replace(".", "/") + ".py")
             assert path.exists(), path
             if command.get("outputs"):
-                assert path.relative_to(ROOT).as_posix() in command["deps"], f"{name}: {path.name} is not among its deps"
+                assert path.relative_to(ROOT).as_posix() in command["deps"], (
+                    f"{name}: {path.name} is not among its deps"
+                )
         for config in re.findall(r"configs/[^\s]+\.cfg", line):
             if command.get("outputs"):
                 assert config in command["deps"], f"{name}: {config}"
@@ -124,7 +141,9 @@ def test_every_var_is_used_and_every_used_var_exists() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_every_script_is_in_project_yml_and_prints_help(path: Path) -> None:
     assert any(f"python -m scripts.{path.stem} " in line for command in COMMANDS.values() for line in command["script"])
-    done = subprocess.run([sys.executable, "-m", f"scripts.{path.stem}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", f"scripts.{path.stem}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert "Usage" in done.stdout
 
@@ -132,7 +151,11 @@ def test_every_script_is_in_project_yml_and_prints_help(path: Path) -> None:
 def test_the_readmes_command_table_is_fresh(tmp_path: Path) -> None:
     target = tmp_path / "README.md"
     target.write_text((ROOT / "README.md").read_text(encoding="utf8"), encoding="utf8")
-    subprocess.run([sys.executable, "-m", "spacy", "project", "document", str(ROOT), "--output", str(target)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "spacy", "project", "document", str(ROOT), "--output", str(target)],
+        check=True,
+        capture_output=True,
+    )
     assert target.read_text(encoding="utf8") == (ROOT / "README.md").read_text(encoding="utf8"), (
         "README.md is stale: run `python -m spacy project document --output README.md`"
     )
@@ -150,7 +173,12 @@ def test_base_cfg_has_the_documented_optimizer_and_needs_no_filling() -> None:
     assert (optimizer["@optimizers"], optimizer["beta1"], optimizer["beta2"]) == ("Adam.v1", 0.9, 0.999)
     assert (optimizer["L2"], optimizer["grad_clip"], optimizer["eps"]) == (0.01, 1.0, 1e-8)
     assert (optimizer["L2_is_weight_decay"], optimizer["use_averages"]) == (True, False)
-    assert (rate["@schedules"], rate["warmup_steps"], rate["total_steps"], rate["initial_rate"]) == ("warmup_linear.v1", 250, 20000, 5e-5)
+    assert (rate["@schedules"], rate["warmup_steps"], rate["total_steps"], rate["initial_rate"]) == (
+        "warmup_linear.v1",
+        250,
+        20000,
+        5e-5,
+    )
     filled = load_model_from_config(load_config(ROOT / "configs" / "base.cfg"), auto_fill=True).config.interpolate()
     assert json.loads(json.dumps(filled["training"])) == json.loads(json.dumps(config["training"]))
     assert json.loads(json.dumps(filled["components"]["ner"])) == json.loads(json.dumps(config["components"]["ner"]))
@@ -165,7 +193,9 @@ def test_all_configs_share_the_optimizer_block() -> None:
 
 
 def test_nothing_in_the_repository_names_a_machine() -> None:
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     for name in filter(None, tracked):
         text = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
         assert b"/work" + b"/" not in text, name

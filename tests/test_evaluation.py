@@ -79,7 +79,16 @@ def test_a_trained_run_scores_as_spacys_scorer_says(fit, small_corpus: Path, tmp
     training.mkdir()
     run.output.rename(training / "base")
     for out in ("one", "two"):
-        done = run_script("evaluate", "base", "--test", small_corpus / "test.spacy", "--training", training, "--output", tmp_path / out)
+        done = run_script(
+            "evaluate",
+            "base",
+            "--test",
+            small_corpus / "test.spacy",
+            "--training",
+            training,
+            "--output",
+            tmp_path / out,
+        )
         assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "one" / "base.json").read_text(encoding="utf8"))
     assert (tmp_path / "one" / "base.json").read_bytes() == (tmp_path / "two" / "base.json").read_bytes()
@@ -93,7 +102,10 @@ def test_a_trained_run_scores_as_spacys_scorer_says(fit, small_corpus: Path, tmp
     for word in ("swap", "boundary", "Confusion", "perplexity", "interval over frames", "words a second"):
         assert word in done.stdout
     # The final half's sentences are never shown, not even by accident.
-    final = [json.loads(line)["text"] for line in (ROOT / "corpus" / "challenge-final.jsonl").read_text(encoding="utf8").splitlines()]
+    final = [
+        json.loads(line)["text"]
+        for line in (ROOT / "corpus" / "challenge-final.jsonl").read_text(encoding="utf8").splitlines()
+    ]
     assert not any(text[:25] in done.stdout for text in final)
 
 

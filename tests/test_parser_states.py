@@ -10,7 +10,7 @@ from trajet.corpus.render import Segment
 from trajet.parser_states import gold_move_log_probs, parser_loss
 
 
-@pytest.fixture()
+@pytest.fixture
 def untrained():
     nlp = blank_pipeline()
     ner = nlp.add_pipe("ner")
@@ -51,7 +51,10 @@ def test_the_loss_is_spacys_and_nothing_is_left_behind(untrained, monkeypatch: p
     ner.model.attrs["unseen_classes"].clear()
     before = ner.model.to_bytes(), [node.has_grad(name) for node in ner.model.walk() for name in node.param_names]
     mine = parser_loss(ner, examples)
-    assert (ner.model.to_bytes(), [node.has_grad(name) for node in ner.model.walk() for name in node.param_names]) == before
+    assert (
+        ner.model.to_bytes(),
+        [node.has_grad(name) for node in ner.model.walk() for name in node.param_names],
+    ) == before
 
     class NoDropout(type(parser_model.NUMPY_OPS)):
         def get_dropout_mask(self, shape, drop):

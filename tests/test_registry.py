@@ -28,7 +28,7 @@ name = "mango"
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def called() -> list[str]:
     calls: list[str] = []
 
@@ -65,7 +65,12 @@ def test_a_chained_trace_records_and_changes_nothing(fit, called: list[str], tmp
         "*": {
             "note": {"@callbacks": "tests.note.v1", "name": "first"},
             "trace": {"@callbacks": "trajet.OptimizerTrace.v1", "path": str(tmp_path / "t.jsonl")},
-            "coarse": {"@callbacks": "trajet.OptimizerTrace.v1", "path": str(tmp_path / "c.jsonl"), "level": "steps", "every": 5},
+            "coarse": {
+                "@callbacks": "trajet.OptimizerTrace.v1",
+                "path": str(tmp_path / "c.jsonl"),
+                "level": "steps",
+                "every": 5,
+            },
         },
     }
     run = fit("a", block)

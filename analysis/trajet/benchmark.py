@@ -102,7 +102,9 @@ def losses_cost(config: Path) -> LossesCost:
     frequency, count = int(settings["eval_frequency"]), int(settings["before_update"].get("losses_on", 0))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
-        _train(config, frequency, OptimizerTrace(path, losses_on=count), {"training.eval_frequency": frequency}, limits={})
+        _train(
+            config, frequency, OptimizerTrace(path, losses_on=count), {"training.eval_frequency": frequency}, limits={}
+        )
         trace = read_trace(path)
         spent = trace.evaluations["trace_seconds"].iloc[-1]
         total = trace.evaluations["seconds"].iloc[-1] - trace.evaluations["seconds"].iloc[0]
@@ -178,7 +180,9 @@ def _kept_bytes(trace: OptimizerTrace) -> int:
 
 def _weight_bytes(nlp: Language) -> int:
     nodes = {id(node): node for _, pipe in nlp.pipeline if hasattr(pipe, "model") for node in pipe.model.walk()}
-    return sum(node.get_param(name).nbytes for node in nodes.values() for name in node.param_names if node.has_param(name))
+    return sum(
+        node.get_param(name).nbytes for node in nodes.values() for name in node.param_names if node.has_param(name)
+    )
 
 
 def _read_seconds(path: Path, long: Path, steps: int = 20_000) -> float:

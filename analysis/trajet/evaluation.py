@@ -59,7 +59,9 @@ def load_docs(nlp: Language, path: Path) -> list[Doc]:
     try:
         return list(DocBin().from_disk(path).get_docs(nlp.vocab))
     except Exception:  # msgpack, zlib and srsly each have errors of their own
-        raise UserError(f"{path}: not a .spacy file; build it again with `python -m spacy project run corpus`") from None
+        raise UserError(
+            f"{path}: not a .spacy file; build it again with `python -m spacy project run corpus`"
+        ) from None
 
 
 def load_challenge_docs(nlp: Language, path: Path) -> list[Doc]:

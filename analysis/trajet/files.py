@@ -23,7 +23,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         # The suffix stays: matplotlib and others choose the format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:
-        raise UserError(f"{path.parent}: cannot write here ({error.strerror}); choose a folder you may write to") from None
+        raise UserError(
+            f"{path.parent}: cannot write here ({error.strerror}); choose a folder you may write to"
+        ) from None
     os.close(handle)
     temporary = Path(name)
     try:

@@ -53,7 +53,9 @@ def gold_move_log_probs(parser: Any, examples: Sequence[Example]) -> np.ndarray:
             moves = [next(oracle, None) for _, oracle in active]
             # An oracle that cannot go on has met a label without a move.
             if None in moves:
-                raise ValueError("a gold move is not among the model's moves; does the data have a label it does not know?")
+                raise ValueError(
+                    "a gold move is not among the model's moves; does the data have a label it does not know?"
+                )
             states = [state for state, _ in active]
             scores = np.asarray(step_model.predict(states), dtype=np.float64)
             top = scores.max(axis=1, keepdims=True)

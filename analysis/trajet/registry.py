@@ -22,7 +22,9 @@ def split_signs():
 
 
 @registry.callbacks("trajet.OptimizerTrace.v1")
-def optimizer_trace(path: str = "trace.jsonl", every: int = 1, level: str = "tensors", watch: list[str] = [], losses_on: int = 0):  # noqa: B006
+def optimizer_trace(
+    path: str = "trace.jsonl", every: int = 1, level: str = "tensors", watch: list[str] = [], losses_on: int = 0
+):  # noqa: B006
     """For `[training.before_update]`: write what the optimizer does, see trajet.trace.OptimizerTrace."""
     return _one_line(lambda: OptimizerTrace(path, every, level, watch, losses_on))
 

@@ -80,13 +80,21 @@ def test_a_document_without_spans_has_none_rather_than_missing_ones() -> None:
 
 
 def test_a_span_inside_a_token_is_refused_with_its_place() -> None:
-    with pytest.raises(UserError, match=r"^frames/x.txt:3: the span 'Paris' does not fall on token borders: \[deParis\]"):
+    with pytest.raises(
+        UserError, match=r"^frames/x.txt:3: the span 'Paris' does not fall on token borders: \[deParis\]"
+    ):
         build.make_doc(build.blank_pipeline(), [Segment("de"), Segment("Paris", "DEP", place=True)], "frames/x.txt:3")
 
 
 @pytest.mark.parametrize("name", NOISES)
 def test_noise_keeps_the_labels(name: str) -> None:
-    segments = [Segment("Je pars d'"), Segment("Angers", "DEP", place=True), Segment(" vers "), Segment("Saint-Étienne", "ARR", place=True), Segment(" !")]
+    segments = [
+        Segment("Je pars d'"),
+        Segment("Angers", "DEP", place=True),
+        Segment(" vers "),
+        Segment("Saint-Étienne", "ARR", place=True),
+        Segment(" !"),
+    ]
     for seed in range(30):
         noisy = NOISES[name](segments, random.Random(seed))
         labels = [segment.label for segment in noisy if segment.label]
@@ -95,7 +103,9 @@ def test_noise_keeps_the_labels(name: str) -> None:
 
 
 def test_too_few_frames_for_the_size_asked_for_is_said() -> None:
-    frames = [frame for frame in load_frames(ROOT / "corpus", load_fillers(ROOT / "corpus" / "fillers")) if not frame.slots][:2]
+    frames = [
+        frame for frame in load_frames(ROOT / "corpus", load_fillers(ROOT / "corpus" / "fillers")) if not frame.slots
+    ][:2]
     with pytest.raises(UserError, match="different sentences of the 500 asked for"):
         list(build.generate(build.blank_pipeline(), frames, 500, [], {}, random.Random(0), noisy=False))
 

@@ -58,7 +58,7 @@ def test_files_that_contradict_each_other_are_refused(tmp_path: Path, frames: st
     for name, stem, text in (("frames", "plain", frames), ("negatives", "other", negatives)):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{stem}.txt").write_text(text + "\n", encoding="utf8")
-    with pytest.raises(UserError, match=".") as caught:
+    with pytest.raises(UserError) as caught:
         load_frames(tmp_path, FILLERS)
     assert says in str(caught.value)
 
@@ -88,7 +88,9 @@ def test_the_sources_of_the_project_hold_enough() -> None:
         ("fillers/date.txt", "\n", "date.txt: no entry"),
     ],
 )
-def test_the_command_refuses_bad_sources_and_keeps_the_old_corpus(tmp_path: Path, file: str, text: str, says: str) -> None:
+def test_the_command_refuses_bad_sources_and_keeps_the_old_corpus(
+    tmp_path: Path, file: str, text: str, says: str
+) -> None:
     import shutil
 
     sources = tmp_path / "corpus"

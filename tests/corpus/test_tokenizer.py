@@ -25,7 +25,15 @@ SPLIT = {
     "Bourg-Lyon": "Bourg - Lyon",
     "d'aurec-sur-loire": "d' aurec-sur-loire",
 }
-WHOLE = ["Saint-Malo", "saint-malo", "St-Malo", "Aix-en-Provence", "Villeneuve-d'Ascq", "Saint-Germain-des-Prés", "Noisy-le-Grand"]
+WHOLE = [
+    "Saint-Malo",
+    "saint-malo",
+    "St-Malo",
+    "Aix-en-Provence",
+    "Villeneuve-d'Ascq",
+    "Saint-Germain-des-Prés",
+    "Noisy-le-Grand",
+]
 
 
 @pytest.mark.parametrize(("text", "tokens"), SPLIT.items())

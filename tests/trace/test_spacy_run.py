@@ -91,7 +91,7 @@ class Call(NamedTuple):
     t: int
 
 
-@pytest.fixture()
+@pytest.fixture
 def recorded(tmp_path: Path, overrides: dict, monkeypatch: pytest.MonkeyPatch):
     """A short training by hand and what an independent note-taker inside Thinc saw: (trace, calls, parameters)."""
     from spacy.training.initialize import init_nlp
@@ -108,7 +108,9 @@ def recorded(tmp_path: Path, overrides: dict, monkeypatch: pytest.MonkeyPatch):
         before, raw = weights.astype("float64"), gradient.astype("float64")
         result = original(self, key, weights, gradient, lr_scale=lr_scale)
         moments = self.mom1[key].astype("float64"), self.mom2[key].astype("float64")
-        calls.append(Call(key, before, raw, result[0].astype("float64"), self.learn_rate, *moments, self.nr_update[key]))
+        calls.append(
+            Call(key, before, raw, result[0].astype("float64"), self.learn_rate, *moments, self.nr_update[key])
+        )
         return result
 
     monkeypatch.setattr(Optimizer, "__call__", noting)
@@ -149,7 +151,9 @@ def test_every_column_equals_an_independent_recomputation(recorded) -> None:
         step = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
         rounding = 2.0**-23 * np.abs(before) + 2.0**-22 * np.abs(step).reshape(before.shape)
         assert np.all(np.abs((after - before) - (decay - step.reshape(before.shape))) <= 2 * rounding + 1e-12)
-        assert row["gradient_part_norm"] == pytest.approx(np.linalg.norm(step), rel=1e-3, abs=2 * np.linalg.norm(rounding))
+        assert row["gradient_part_norm"] == pytest.approx(
+            np.linalg.norm(step), rel=1e-3, abs=2 * np.linalg.norm(rounding)
+        )
         if np.linalg.norm(raw) and np.linalg.norm(after - before):
             cosine = -np.sum(raw * (after - before)) / np.linalg.norm(raw) / np.linalg.norm(after - before)
             assert row["cos_update_descent"] == pytest.approx(cosine, abs=1e-4)
@@ -166,8 +170,12 @@ def test_totals_and_schedule(recorded) -> None:
     for step in range(20):
         calls = noted[step * size : (step + 1) * size]
         row = trace.steps.iloc[step]
-        assert row["global_grad_norm"] == pytest.approx(np.sqrt(sum((raw**2).sum() for _, _, raw, *_ in calls)), rel=2e-5)
-        assert row["global_update_norm"] == pytest.approx(np.sqrt(sum(((a - b) ** 2).sum() for _, b, _, a, *_ in calls)), rel=2e-5)
+        assert row["global_grad_norm"] == pytest.approx(
+            np.sqrt(sum((raw**2).sum() for _, _, raw, *_ in calls)), rel=2e-5
+        )
+        assert row["global_update_norm"] == pytest.approx(
+            np.sqrt(sum(((a - b) ** 2).sum() for _, b, _, a, *_ in calls)), rel=2e-5
+        )
         assert row["tensors_clipped"] == sum(np.linalg.norm(raw) >= 1.0 for _, _, raw, *_ in calls)
         assert row["tensors_updated"] == size
 
@@ -184,9 +192,19 @@ def test_watched_weights_are_exact_and_their_parts_add_up(recorded) -> None:
         for step, (_, before, raw, after, _, m, v, _) in enumerate(calls):
             rows = watched[watched["step"] == step]
             shape = before.shape
-            for column, array in (("w", before), ("g", raw), ("w_after", after), ("m", m.reshape(shape)), ("v", v.reshape(shape))):
+            for column, array in (
+                ("w", before),
+                ("g", raw),
+                ("w_after", after),
+                ("m", m.reshape(shape)),
+                ("v", v.reshape(shape)),
+            ):
                 # 9 digits name a float32 exactly.
-                assert (rows[column].to_numpy().astype("float32") == pick(array).astype("float32")).all(), (text, step, column)
+                assert (rows[column].to_numpy().astype("float32") == pick(array).astype("float32")).all(), (
+                    text,
+                    step,
+                    column,
+                )
             change = rows["gradient_part"].to_numpy() + rows["decay_part"].to_numpy()
             assert change == pytest.approx(pick(after) - pick(before), rel=1e-6, abs=1e-14)
 
@@ -380,7 +398,12 @@ def _bare_pipeline(tmp_path: Path, annotating: list[str], unknown_label: bool):
     from spacy.training.loop import train_while_improving
     from thinc.api import Adam, Config, fix_random_seed
 
-    texts = [("Je pars de Lyon", (11, 15)), ("Marie va vers Nice", (14, 18)), ("Un billet pour Pau", (15, 18)), ("Le bus de Dax", (10, 13))]
+    texts = [
+        ("Je pars de Lyon", (11, 15)),
+        ("Marie va vers Nice", (14, 18)),
+        ("Un billet pour Pau", (15, 18)),
+        ("Le bus de Dax", (10, 13)),
+    ]
     results = []
     for traced in (False, True):
         fix_random_seed(0)
@@ -500,7 +523,7 @@ def test_training_the_same_pipeline_again_leaves_the_first_trace_alone(fit, tmp_
     ],
 )
 def test_bad_settings_are_refused(settings: dict, says: str) -> None:
-    with pytest.raises(UserError, match=".") as caught:
+    with pytest.raises(UserError) as caught:
         OptimizerTrace(**{"path": "t.jsonl", **settings})
     assert says in str(caught.value)
 
@@ -516,8 +539,11 @@ def test_bad_settings_are_refused(settings: dict, says: str) -> None:
     ],
 )
 def test_a_bad_watch_is_named(watch: str, says: str) -> None:
-    parameters = [Parameter("ner/linear-0/W", "ner", (1, "W"), (10, 16)), Parameter("ner/linear-0/b", "ner", (1, "b"), (10,))]
-    with pytest.raises(UserError, match=".") as caught:
+    parameters = [
+        Parameter("ner/linear-0/W", "ner", (1, "W"), (10, 16)),
+        Parameter("ner/linear-0/b", "ner", (1, "b"), (10,)),
+    ]
+    with pytest.raises(UserError) as caught:
         parse_watches([watch], parameters)
     assert says in str(caught.value)
 
@@ -540,7 +566,9 @@ def test_an_unwritable_path_is_refused_in_one_line_with_exit_code_2(overrides: d
 
 def _spacy_train(overrides: dict, path: Path, **settings) -> subprocess.CompletedProcess:
     block = json.dumps(trace_block(path, **settings))
-    arguments = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()]
+    arguments = [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()
+    ]
     return subprocess.run(
         [sys.executable, "-m", "spacy", "train", str(ROOT / "configs" / "base.cfg"), *arguments, "--training.before_update", block],
         capture_output=True, text=True, check=False,

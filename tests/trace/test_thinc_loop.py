@@ -28,7 +28,9 @@ def _train(model: Model, optimizer: Optimizer, path: Path | None, steps: int = 1
         for _ in range(steps):
             predicted, backprop = model.begin_update(X)
             backprop(predicted - Y)
-            update(optimizer, losses={"mse": float(((predicted - Y) ** 2).sum())}, docs=len(X)) if path else update(optimizer)
+            update(optimizer, losses={"mse": float(((predicted - Y) ** 2).sum())}, docs=len(X)) if path else update(
+                optimizer
+            )
 
     if path is None:
 
@@ -64,7 +66,9 @@ def test_the_loop_is_not_changed_and_the_parts_add_up(tmp_path: Path, make, leve
     assert (watched["w_after"].to_numpy()[:-1] == watched["w"].to_numpy()[1:]).all()
     # 9 digits name a float32: read back as one, the weights are exact.
     change = watched["w_after"].astype("float32").astype(float) - watched["w"].astype("float32").astype(float)
-    assert (watched["gradient_part"] + watched["decay_part"]).to_numpy() == pytest.approx(change.to_numpy(), rel=1e-7, abs=1e-14)
+    assert (watched["gradient_part"] + watched["decay_part"]).to_numpy() == pytest.approx(
+        change.to_numpy(), rel=1e-7, abs=1e-14
+    )
     assert watched["m"].isna().all() == (make().b1 == 0)
     expected = make()
     clip = (np.sqrt(trace.tensors["grad_norm"] ** 2) >= expected.grad_clip) & bool(expected.grad_clip)
@@ -84,7 +88,10 @@ def test_every_and_bad_settings(tmp_path: Path) -> None:
     assert read_trace(tmp_path / "t.jsonl").steps["step"].tolist() == [0, 5, 10]
     with pytest.raises(UserError, match="every = 0"), trace_updates(_model(), tmp_path / "x.jsonl", every=0):
         pass
-    with pytest.raises(UserError, match="nearest is"), trace_updates(_model(), tmp_path / "x.jsonl", watch=["model/relu-2/W[0,0]"]):
+    with (
+        pytest.raises(UserError, match="nearest is"),
+        trace_updates(_model(), tmp_path / "x.jsonl", watch=["model/relu-2/W[0,0]"]),
+    ):
         pass
 
 

@@ -22,7 +22,11 @@ def tiny_camembert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = (ROOT / "corpus" / "frames" / "plain.txt").read_text(encoding="utf8").replace("{", " ").replace("}", " ")
     text.write_text(words, encoding="utf8")
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(folder / "sentencepiece.bpe"), vocab_size=300, model_type="unigram", minloglevel=2
+        input=str(text),
+        model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=300,
+        model_type="unigram",
+        minloglevel=2,
     )
     tokenizer = CamembertTokenizerFast(vocab_file=str(folder / "sentencepiece.bpe.model"))
     tokenizer.save_pretrained(folder)

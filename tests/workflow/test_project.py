@@ -22,7 +22,13 @@ SMALL = {"max_steps": 260, "train_docs": 300, "dev_docs": 40, "test_docs": 40}
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tracked files in a folder of their own, with nothing built."""
     target = tmp_path_factory.mktemp("clone") / "trajet"
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +56,9 @@ def test_the_workflow_trains_scores_and_draws(clone: Path) -> None:
     for part in ("model-best", "model-last"):
         assert (clone / "training" / "base" / part / "meta.json").exists()
     assert json.loads((clone / "metrics" / "base.json").read_text(encoding="utf8"))["test"]["sentences"] == 40
-    assert {path.name for path in (clone / "plots" / "base").iterdir()} == {f"{p.name}{s}" for p in PANELS for s in (".svg", ".png")}
+    assert {path.name for path in (clone / "plots" / "base").iterdir()} == {
+        f"{p.name}{s}" for p in PANELS for s in (".svg", ".png")
+    }
     for path in ("corpus/train.spacy", "metrics/base.json", "plots/base/score.svg"):
         assert f"wrote {path}" in done.stdout
 
@@ -64,9 +72,15 @@ def test_a_second_run_repeats_nothing_that_is_unchanged(clone: Path) -> None:
 
 
 def test_ctrl_c_keeps_both_models_and_the_trace(clone: Path) -> None:
-    overrides = [part for name, value in {**SMALL, "max_steps": 5000, "run": "stopped"}.items() for part in (f"--vars.{name}", str(value))]
+    overrides = [
+        part
+        for name, value in {**SMALL, "max_steps": 5000, "run": "stopped"}.items()
+        for part in (f"--vars.{name}", str(value))
+    ]
     command = [sys.executable, "-m", "spacy", "project", "run", "fit", ".", *overrides]
-    process = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     trace = clone / "training" / "stopped" / "trace.jsonl"
     deadline = time.monotonic() + 180
     try:
@@ -94,7 +108,9 @@ def test_a_missing_corpus_is_named(clone: Path, tmp_path: Path) -> None:
 
 
 def test_run_without_a_command_lists_them_with_help(clone: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "spacy", "project", "run"], cwd=clone, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "spacy", "project", "run"], cwd=clone, capture_output=True, text=True, check=False
+    )
     for word in ("corpus", "fit", "evaluate", "plot", "benchmarks", "train", "all"):
         assert word in done.stdout + done.stderr
 
@@ -102,5 +118,13 @@ def test_run_without_a_command_lists_them_with_help(clone: Path) -> None:
 def test_benchmarks_run_at_a_small_size(clone: Path) -> None:
     done = _run(clone, "benchmarks", benchmark_steps=20, benchmark_pairs=1)
     assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("every = 1", "every = 10", "median ratio", "memory kept", "MB for 20,000 steps", "read_trace", "losses_on"):
+    for word in (
+        "every = 1",
+        "every = 10",
+        "median ratio",
+        "memory kept",
+        "MB for 20,000 steps",
+        "read_trace",
+        "losses_on",
+    ):
         assert word in done.stdout

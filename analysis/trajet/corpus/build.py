@@ -151,7 +151,9 @@ def generate(
             if made == count:
                 return
         if made == before:
-            raise UserError(f"the frames give only {made} different sentences of the {count} asked for; write more frames")
+            raise UserError(
+                f"the frames give only {made} different sentences of the {count} asked for; write more frames"
+            )
 
 
 def build_corpus(corpus: Path, sizes: dict[str, int], seed: int, output: Path | None = None) -> list[SplitTable]:
@@ -181,7 +183,11 @@ def build_corpus(corpus: Path, sizes: dict[str, int], seed: int, output: Path | 
     seen_places: set[str] = set()
     for split in SPLITS:
         pools = [(1.0, known)] if split == "train" else [(1 - _UNSEEN_SHARE, known), (_UNSEEN_SHARE, unseen)]
-        docs = list(generate(nlp, dealt[split], sizes[split], pools, fillers, random.Random(f"{seed}:{split}"), split == "train"))
+        docs = list(
+            generate(
+                nlp, dealt[split], sizes[split], pools, fillers, random.Random(f"{seed}:{split}"), split == "train"
+            )
+        )
         random.Random(f"{seed}:order:{split}").shuffle(docs)
         rows.append(_table_row(split, docs, seen_places))
         if split == "train":

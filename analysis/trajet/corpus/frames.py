@@ -103,14 +103,20 @@ def load_frames(corpus: Path, fillers: dict[str, list[str]]) -> list[Frame]:
                 if not line.strip() or line.startswith("#"):
                     continue
                 where = f"{path}:{number}"
-                frame = Frame(f"{name}/{path.name}:{number}", path.stem, line.strip(), parse(line.strip(), where, fillers))
+                frame = Frame(
+                    f"{name}/{path.name}:{number}", path.stem, line.strip(), parse(line.strip(), where, fillers)
+                )
                 if positive and not frame.labels:
-                    raise UserError(f"{where}: a request needs a {{DEP}} or {{ARR}} slot; without one it belongs in negatives/")
+                    raise UserError(
+                        f"{where}: a request needs a {{DEP}} or {{ARR}} slot; without one it belongs in negatives/"
+                    )
                 if not positive and frame.labels:
                     raise UserError(f"{where}: a negative may not label {sorted(frame.labels)[0]}; write {{PLACE}}")
                 key = folded(frame)
                 if key in seen:
-                    raise UserError(f"{where}: the same frame as {seen[key]} but for case, accents and punctuation; remove one")
+                    raise UserError(
+                        f"{where}: the same frame as {seen[key]} but for case, accents and punctuation; remove one"
+                    )
                 seen[key] = where
                 frames.append(frame)
     return frames
@@ -168,7 +174,9 @@ def _add_text(pieces: list[Piece], text: str, where: str) -> None:
 
 def _check_text(text: str, where: str) -> None:
     if "{" in text:
-        raise UserError(f"{where}: a brace is opened and not closed: {text[text.index('{') :][:30]!r}; close it with }}")
+        raise UserError(
+            f"{where}: a brace is opened and not closed: {text[text.index('{') :][:30]!r}; close it with }}"
+        )
     if "}" in text:
         raise UserError(f"{where}: a brace is closed that was not opened: {text[: text.index('}') + 1][-30:]!r}")
     if match := _BARE_LABEL.search(text):
@@ -189,4 +197,6 @@ def _slot(text: str, where: str, fillers: dict[str, list[str]]) -> Piece:
         raise UserError(f"{where}: unknown kind of place {kind!r} in {{{text}}}; kinds are {', '.join(KINDS)}")
     if preposition and preposition.lower() not in _PREPOSITIONS:
         raise UserError(f"{where}: unknown preposition {preposition!r} in {{{text}}}; write de: or à:")
-    return Slot(role, _PREPOSITIONS.get(preposition.lower(), ""), preposition[:1].isupper(), kind, match["number"] or "")
+    return Slot(
+        role, _PREPOSITIONS.get(preposition.lower(), ""), preposition[:1].isupper(), kind, match["number"] or ""
+    )

@@ -44,7 +44,7 @@ def _no_end(segments: list[Segment], rng: random.Random) -> list[Segment]:
 
 def _no_punctuation(segments: list[Segment], rng: random.Random) -> list[Segment]:
     def change(text: str) -> str:
-        kept = "".join(" " if char in ",;:.?!…()«»\"" else char for char in text)
+        kept = "".join(" " if char in ',;:.?!…()«»"' else char for char in text)
         while "  " in kept:
             kept = kept.replace("  ", " ")
         return kept

@@ -20,7 +20,18 @@ _ARTICLE = re.compile(r"^(le |la |les |l['’])(?=\S)")
 _TOWN_ARTICLE = re.compile(r"^(Le|Les) (?=\S)")
 _VOWEL = re.compile(r"^[aeiouyœæ]", re.IGNORECASE)
 # French elides before a mute h only, and which h is mute is a matter of each word.
-_MUTE_H = ("hyères", "hirson", "hagetmau", "hérault", "hautes", "hennebont", "héricourt", "hambourg", "helsinki", "hanoï")
+_MUTE_H = (
+    "hyères",
+    "hirson",
+    "hagetmau",
+    "hérault",
+    "hautes",
+    "hennebont",
+    "héricourt",
+    "hambourg",
+    "helsinki",
+    "hanoï",
+)
 _ASPIRATED = ("yamoussoukro", "yaoundé", "yémen", "onze")
 
 

@@ -42,7 +42,9 @@ class PlacePool:
         return rng.choices(self.places[kind], cum_weights=self._cumulative[kind])[0]
 
 
-def render(frame: Frame, pools: Sequence[tuple[float, PlacePool]], fillers: dict[str, list[str]], rng: random.Random) -> list[Segment]:
+def render(
+    frame: Frame, pools: Sequence[tuple[float, PlacePool]], fillers: dict[str, list[str]], rng: random.Random
+) -> list[Segment]:
     """Fill a frame.
 
     Args:
@@ -72,7 +74,11 @@ def render(frame: Frame, pools: Sequence[tuple[float, PlacePool]], fillers: dict
                 chosen[piece.number] = place
             before, name = _place_segments(piece, place, rng)
             # "jusqu'à", but "jusque dans le Var"
-            if segments and segments[-1].text.lower().endswith("jusqu'") and not before.text.startswith(("à", "a", "e")):
+            if (
+                segments
+                and segments[-1].text.lower().endswith("jusqu'")
+                and not before.text.startswith(("à", "a", "e"))
+            ):
                 segments[-1] = Segment(segments[-1].text[:-1] + "e ")
             segments += [before, name]
     return [segment for segment in segments if segment.text]

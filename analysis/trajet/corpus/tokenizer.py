@@ -18,7 +18,9 @@ _WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)?"
 _LINK = r"-(?:(?:de|en|sur|sous|à)-(?:la|les?)|en|de|du|des|la|les?|lès|lez|sur|sous|aux?|à|et|près)-|-d['’]"
 # One name stays one token: Saint-Malo, Aix-en-Provence, Saint-Germain-des-Prés; two names do not.
 # A hyphen counts as part of a name only after Saint or beside a linking word.
-_ONE_NAME = re.compile(rf"^(?:(?:saint|sainte|st|ste)-{_WORD}(?:(?:{_LINK}){_WORD})*|[^\W\d_]+(?:(?:{_LINK}){_WORD})+)$", re.IGNORECASE)
+_ONE_NAME = re.compile(
+    rf"^(?:(?:saint|sainte|st|ste)-{_WORD}(?:(?:{_LINK}){_WORD})*|[^\W\d_]+(?:(?:{_LINK}){_WORD})+)$", re.IGNORECASE
+)
 _INITIAL = re.compile(r"^[^\W\d_]\.$")
 
 
@@ -27,10 +29,17 @@ def split_signs(nlp: Language) -> Language:
     tokenizer = nlp.tokenizer
     defaults = nlp.Defaults
     letter = r"[^\W\d_]"
-    infixes = [rf"(?<=\w){_SIGNS}(?=\w)", rf"(?<={letter}){_BRACKETS}(?=\w)", rf"(?<=\w){_BRACKETS}(?={letter})", r"\uFE0F"]
+    infixes = [
+        rf"(?<=\w){_SIGNS}(?=\w)",
+        rf"(?<={letter}){_BRACKETS}(?=\w)",
+        rf"(?<=\w){_BRACKETS}(?={letter})",
+        r"\uFE0F",
+    ]
     tokenizer.infix_finditer = compile_infix_regex([*infixes, *(defaults.infixes or [])]).finditer
     tokenizer.prefix_search = compile_prefix_regex([*(defaults.prefixes or []), ARROWS, r"\uFE0F"]).search
-    tokenizer.suffix_search = compile_suffix_regex([*(defaults.suffixes or []), ARROWS, r"\uFE0F", r"(?<=['’]\w)\."]).search
+    tokenizer.suffix_search = compile_suffix_regex(
+        [*(defaults.suffixes or []), ARROWS, r"\uFE0F", r"(?<=['’]\w)\."]
+    ).search
     tokenizer.token_match = _ONE_NAME.match
     # "h." is an initial for spaCy, so the sentence's last dot would stay in "Plouezoc'h."
     tokenizer.rules = {text: rule for text, rule in tokenizer.rules.items() if not _INITIAL.match(text)}

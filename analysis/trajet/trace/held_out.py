@@ -41,7 +41,9 @@ class HeldLosses:
         self._train = _sample(_train_corpus(nlp), count)
         self._dev: list[Example] | None = None
 
-    def measure(self, dev: Iterable[Example], exclude: tuple[str, ...], annotates: tuple[str, ...], update: Callable) -> dict[str, Losses]:
+    def measure(
+        self, dev: Iterable[Example], exclude: tuple[str, ...], annotates: tuple[str, ...], update: Callable
+    ) -> dict[str, Losses]:
         """Loss per token by component, for "train" and "dev".
 
         For a parser or an entity recogniser it is the sum over parser states of the squared norm of the score
@@ -61,7 +63,11 @@ class HeldLosses:
         }
 
     def _loss_per_token(self, references: list[Example], exclude, annotates, update) -> Losses:
-        pipes = {name: pipe for name, pipe in self.nlp.pipeline if name not in exclude and getattr(pipe, "is_trainable", False)}
+        pipes = {
+            name: pipe
+            for name, pipe in self.nlp.pipeline
+            if name not in exclude and getattr(pipe, "is_trainable", False)
+        }
         parsers = [name for name, pipe in pipes.items() if _is_parser(pipe)]
         others = [name for name, pipe in pipes.items() if not _is_parser(pipe) and not _is_shared_layer(pipe)]
         examples = [example for example in references if all(_knows(pipe, example) for pipe in pipes.values())]

@@ -215,7 +215,9 @@ def _cosine(product: float, first_squared: float, second_squared: float) -> floa
     return product / length if length > 0 else None
 
 
-def _watched_row(arrays: list[np.ndarray], moments: bool, lr_scale: float, decay: float | None) -> dict[str, list[float] | None]:
+def _watched_row(
+    arrays: list[np.ndarray], moments: bool, lr_scale: float, decay: float | None
+) -> dict[str, list[float] | None]:
     """The columns of a watched weight; the decay as Thinc computes it, the rest of the change is the gradient's."""
     values = [np.asarray(array, dtype=np.float64) for array in arrays]
     w, g, after = values[0], values[1], values[-1]

@@ -109,7 +109,9 @@ def _flat_index(text: str, index: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(parts) != len(shape):
         raise UserError(f"watch {text!r}: {len(parts)} indices for a tensor of shape {shape}")
     try:
-        selection = tuple(slice(*(int(p) if p else None for p in part.split(":"))) if ":" in part else int(part) for part in parts)
+        selection = tuple(
+            slice(*(int(p) if p else None for p in part.split(":"))) if ":" in part else int(part) for part in parts
+        )
         return np.atleast_1d(np.arange(int(np.prod(shape, dtype=int))).reshape(shape)[selection]).ravel()
     except (ValueError, IndexError, TypeError) as error:
         raise UserError(f"watch {text!r}: bad index for a tensor of shape {shape} ({error})") from None

@@ -92,7 +92,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict | None]]:
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such trace; train with [training.before_update] set to trajet.OptimizerTrace.v1") from None
+        raise UserError(
+            f"{path}: no such trace; train with [training.before_update] set to trajet.OptimizerTrace.v1"
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     with file:
@@ -163,7 +165,9 @@ def _evaluation_frame(rows: list[dict]) -> pd.DataFrame:
     for row in rows:
         record: dict = {"step": row["step"], "epoch": row.get("epoch"), "seconds": decode_number(row.get("seconds")),
                         "trace_seconds": decode_number(row.get("trace_seconds"))}  # fmt: skip
-        record |= {f"score_{name}": decode_number(value) for name, value in row.get("scores", {}).items() if _is_number(value)}
+        record |= {
+            f"score_{name}": decode_number(value) for name, value in row.get("scores", {}).items() if _is_number(value)
+        }
         for part, losses in (row.get("loss_per_token") or {}).items():
             record |= {f"{part}_loss_{name}": decode_number(value) for name, value in losses.items()}
         memory = row.get("peak_memory_bytes") or {}
@@ -196,8 +200,8 @@ def _watched_frame(texts: list[str], rows: list[dict]) -> pd.DataFrame:
                 continue
             columns = {name: entry.get(name) for name in WATCHED_COLUMNS}
             for index in range(len(entry["w"])):
-                values = {name: decode_number(None if column is None else column[index]) for name, column in columns.items()}
+                values = {
+                    name: decode_number(None if column is None else column[index]) for name, column in columns.items()
+                }
                 records.append({"step": row["step"], "watch": text, "index": index, **values})
     return pd.DataFrame(records, columns=["step", "watch", "index", *WATCHED_COLUMNS])
-
-

@@ -176,7 +176,9 @@ class _Run:
         assert self.optimizer is not None
         self.parameters = [p for name in _trainable(self.nlp, self.exclude) for p in _parameters(self.nlp, name)]
         known = {parameter.name for parameter in self.parameters}
-        self.watches = parse_watches([t for t in self.settings.watch if t.split("[")[0].strip() in known], self.parameters)
+        self.watches = parse_watches(
+            [t for t in self.settings.watch if t.split("[")[0].strip() in known], self.parameters
+        )
         self.measurer = Measurer(self.optimizer, self.parameters, self.settings.level, self.watches)
 
     def _write_step(self) -> None:
@@ -240,7 +242,9 @@ def _trainable(nlp: Language, exclude: tuple[str, ...]) -> list[str]:
     return [
         name
         for name, pipe in nlp.pipeline
-        if name not in exclude and getattr(pipe, "is_trainable", False) and isinstance(getattr(pipe, "model", None), Model)
+        if name not in exclude
+        and getattr(pipe, "is_trainable", False)
+        and isinstance(getattr(pipe, "model", None), Model)
     ]
 
 

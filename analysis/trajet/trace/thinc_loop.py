@@ -57,12 +57,22 @@ def trace_updates(
             measurer = Measurer(optimizer, parameters, level, watches)
             settings = {"seed": None, "every": every, "level": level, "watch": list(watch or []), "losses_on": 0}
             writer.write_header(optimizer, parameters, settings)
-        row = {"step": step, "epoch": epoch, "learn_rate": float(optimizer.learn_rate), "scheduled": scheduled_values(optimizer)}
+        row = {
+            "step": step,
+            "epoch": epoch,
+            "learn_rate": float(optimizer.learn_rate),
+            "scheduled": scheduled_values(optimizer),
+        }
         if step % every:
             model.finish_update(optimizer)
         else:
             model.finish_update(measurer.use(optimizer))
-            row |= {"losses": losses or {}, "docs": docs, "words": words, "seconds": round(time.perf_counter() - start, 3)}
+            row |= {
+                "losses": losses or {},
+                "docs": docs,
+                "words": words,
+                "seconds": round(time.perf_counter() - start, 3),
+            }
             writer.write_step(row, measurer.take(), level)
         optimizer.step_schedules()
 

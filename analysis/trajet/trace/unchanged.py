@@ -35,7 +35,12 @@ def random_states_kept() -> Iterator[None]:
 @contextmanager
 def training_state_kept(nlp: Language) -> Iterator[None]:
     """Gradients, `dropout_rate` attributes, unseen classes, torch gradients and buffers are afterwards what they were."""
-    nodes = {id(node): node for _, pipe in nlp.pipeline if isinstance(getattr(pipe, "model", None), Model) for node in pipe.model.walk()}
+    nodes = {
+        id(node): node
+        for _, pipe in nlp.pipeline
+        if isinstance(getattr(pipe, "model", None), Model)
+        for node in pipe.model.walk()
+    }
     saved = [_save_node(node) for node in nodes.values()]
     try:
         yield
@@ -48,7 +53,10 @@ def _save_node(node: Model) -> Callable[[], None]:
     attrs = {name: copy.copy(node.attrs[name]) for name in ("dropout_rate", "unseen_classes") if name in node.attrs}
     grads = {name: node.get_grad(name).copy() for name in node.param_names if node.has_grad(name)}
     modules = [shim._model for shim in node.shims if hasattr(getattr(shim, "_model", None), "named_parameters")]
-    torch_grads = [{name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()} for module in modules]
+    torch_grads = [
+        {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
+        for module in modules
+    ]
     buffers = [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in modules]
     training = [module.training for module in modules]
 

@@ -45,7 +45,9 @@ class TraceWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("w", encoding="utf8")
         except OSError as error:
-            raise UserError(f"{self.path}: cannot write the trace ({error.strerror}); set another path in [training.before_update]") from None
+            raise UserError(
+                f"{self.path}: cannot write the trace ({error.strerror}); set another path in [training.before_update]"
+            ) from None
 
     def write(self, row: dict, columns: dict | None = None) -> None:
         """Append one row and hand it to the operating system, which keeps it if this process is killed."""
