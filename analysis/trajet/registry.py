@@ -1,7 +1,7 @@
 """Everything spaCy can name in a config: `trajet.Name.v1`. Reached through entry points."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spacy.language import Language
 from spacy.util import registry
@@ -23,10 +23,14 @@ def split_signs():
 
 @registry.callbacks("trajet.OptimizerTrace.v1")
 def optimizer_trace(
-    path: str = "trace.jsonl", every: int = 1, level: str = "tensors", watch: list[str] = [], losses_on: int = 0
-):  # noqa: B006
+    path: str = "trace.jsonl",
+    every: int = 1,
+    level: str = "tensors",
+    watch: Sequence[str] = (),
+    losses_on: int = 0,
+):
     """For `[training.before_update]`: write what the optimizer does, see trajet.trace.OptimizerTrace."""
-    return _one_line(lambda: OptimizerTrace(path, every, level, watch, losses_on))
+    return _one_line(lambda: OptimizerTrace(path, every, level, list(watch), losses_on))
 
 
 @registry.callbacks("trajet.Chain.v1")

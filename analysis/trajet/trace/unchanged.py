@@ -14,7 +14,7 @@ from thinc.api import Model
 @contextmanager
 def random_states_kept() -> Iterator[None]:
     """Python's, NumPy's, torch's and CuPy's random states are afterwards what they were."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 (the state that spaCy and Thinc draw from)
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     torch_state = torch.get_rng_state() if torch is not None else None
     cuda_states = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_available() else None
@@ -23,7 +23,7 @@ def random_states_kept() -> Iterator[None]:
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
         if torch_state is not None:
             torch.set_rng_state(torch_state)
         if cuda_states is not None:
