@@ -24,7 +24,7 @@ from trajet.trace.parameters import Parameter, name_parameters, parse_watches
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"level": "full", "losses_on": 12, "watch": ["ner/linear-0/W[4,0]"]}, {"level": "steps", "every": 3}],
+    [{}, {"level": "full", "losses_on": 12, "watch": ["ner/precomputable_affine-0/b[4,0]"]}, {"level": "steps", "every": 3}],
     ids=["defaults", "everything", "little"],
 )
 def test_the_trained_bytes_are_those_of_an_untraced_run(fit, tmp_path: Path, settings: dict) -> None:
@@ -116,7 +116,7 @@ def recorded(tmp_path: Path, overrides: dict, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Optimizer, "__call__", noting)
     (corpus,) = resolve_dot_names(nlp.config.interpolate(), ["corpora.train"])
     examples = list(corpus(nlp))
-    trace = OptimizerTrace(tmp_path / "r.jsonl", level="full", watch=["tok2vec/maxout-1/W[3,1,:]", "ner/linear-0/b[2]"])
+    trace = OptimizerTrace(tmp_path / "r.jsonl", level="full", watch=["tok2vec/maxout-1/W[3,1,:]", "ner/precomputable_affine-0/b[2,1]"])
     batches = ((0, examples[start : start + 6]) for start in range(0, 120, 6))
     loop = train_while_improving(
         nlp, optimizer, batches, lambda: (0.0, {}), dropout=0.1, eval_frequency=1000, accumulate_gradient=1, patience=0,
@@ -185,7 +185,7 @@ def test_watched_weights_are_exact_and_their_parts_add_up(recorded) -> None:
     by_name = {parameter.name: parameter for parameter in parameters}
     for text, name, pick in (
         ("tok2vec/maxout-1/W[3,1,:]", "tok2vec/maxout-1/W", lambda a: a[3, 1, :]),
-        ("ner/linear-0/b[2]", "ner/linear-0/b", lambda a: a[2:3]),
+        ("ner/precomputable_affine-0/b[2,1]", "ner/precomputable_affine-0/b", lambda a: a[2:3, 1]),
     ):
         calls = [call for call in noted if call[0] == by_name[name].key]
         watched = trace.watched[trace.watched["watch"] == text]
@@ -549,9 +549,9 @@ def test_a_bad_watch_is_named(watch: str, says: str) -> None:
 
 
 def test_a_bad_watch_ends_spacy_train_in_one_line_with_exit_code_2(overrides: dict, tmp_path: Path) -> None:
-    done = _spacy_train(overrides, tmp_path / "t.jsonl", watch=["ner/liner-0/W[0,0]"])
+    done = _spacy_train(overrides, tmp_path / "t.jsonl", watch=["tok2vec/maxot-1/W[0,0,0]"])
     assert done.returncode == 2
-    assert "the nearest is 'ner/linear-0/W'" in done.stderr
+    assert "the nearest is 'tok2vec/maxout-1/W'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "t.jsonl").exists()
 

@@ -36,7 +36,7 @@ class OptimizerTrace:
         path: file to write, JSON Lines; an older one is replaced when the run starts.
         every: write every n-th step.
         level: "steps" (totals), "tensors" (a number a parameter), "full" (moments and directions too).
-        watch: single weights, `tok2vec/maxout-2/W[5,0,17]`, or rows, `ner/linear-0/W[5,:]`.
+        watch: single weights, `tok2vec/maxout-2/W[5,0,17]`, or rows, `tok2vec/maxout-2/W[5,0,:]`.
         losses_on: at each evaluation, loss per token on so many fixed train and dev documents; 0 is off.
 
     Raises:
