@@ -24,7 +24,11 @@ from trajet.trace.parameters import Parameter, name_parameters, parse_watches
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"level": "full", "losses_on": 12, "watch": ["ner/precomputable_affine-0/b[4,0]"]}, {"level": "steps", "every": 3}],
+    [
+        {},
+        {"level": "full", "losses_on": 12, "watch": ["ner/precomputable_affine-0/b[4,0]"]},
+        {"level": "steps", "every": 3},
+    ],
     ids=["defaults", "everything", "little"],
 )
 def test_the_trained_bytes_are_those_of_an_untraced_run(fit, tmp_path: Path, settings: dict) -> None:
@@ -116,7 +120,9 @@ def recorded(tmp_path: Path, overrides: dict, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Optimizer, "__call__", noting)
     (corpus,) = resolve_dot_names(nlp.config.interpolate(), ["corpora.train"])
     examples = list(corpus(nlp))
-    trace = OptimizerTrace(tmp_path / "r.jsonl", level="full", watch=["tok2vec/maxout-1/W[3,1,:]", "ner/precomputable_affine-0/b[2,1]"])
+    trace = OptimizerTrace(
+        tmp_path / "r.jsonl", level="full", watch=["tok2vec/maxout-1/W[3,1,:]", "ner/precomputable_affine-0/b[2,1]"]
+    )
     batches = ((0, examples[start : start + 6]) for start in range(0, 120, 6))
     loop = train_while_improving(
         nlp, optimizer, batches, lambda: (0.0, {}), dropout=0.1, eval_frequency=1000, accumulate_gradient=1, patience=0,
