@@ -41,7 +41,7 @@ def main(
     clip = optimizer.get("grad_clip")
     if clip:
         print(
-            f"- gradient norms in the hundreds are normal here; grad_clip = {clip:g} shortens each tensor's gradient, most of them at most steps."
+            f"- gradient norms in the hundreds are normal here, at first in the thousands; grad_clip = {clip:g} shortens most tensors' gradients at most steps."
         )
     print("- Ctrl-C stops the run and keeps the best and the last pipeline.")
 

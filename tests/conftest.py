@@ -26,6 +26,7 @@ SMALL: dict[str, Any] = {
     "components.tok2vec.model.embed.rows": [300, 100],
     "components.tok2vec.model.encode.width": 24,
     "components.tok2vec.model.encode.depth": 2,
+    "components.ner.model.hidden_width": 16,
     "training.max_steps": 20,
     "training.eval_frequency": 10,
     "training.batcher.size": 80,

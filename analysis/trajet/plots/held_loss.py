@@ -35,28 +35,12 @@ def data(trace: Trace) -> HeldLoss:
 def draw(loss: HeldLoss, ax: Axes | None = None) -> Axes:
     """Two lines and the gap shaded between them."""
     ax = axes_of(ax)
-    ax.fill_between(loss.step, loss.train, loss.dev, color=GREY, alpha=0.2, linewidth=0, label="gap")
-    ax.plot(
-        loss.step,
-        loss.dev,
-        color=VERMILION,
-        marker="o",
-        markersize=3,
-        linewidth=1.6,
-        label=f"{loss.count} dev documents",
-    )
-    ax.plot(
-        loss.step,
-        loss.train,
-        color=BLUE,
-        marker="o",
-        markersize=3,
-        linewidth=1.6,
-        label=f"{loss.count} train documents",
-    )
-    if len(loss.step):
-        ax.annotate(f"gap {loss.dev[-1] - loss.train[-1]:.3g}", (loss.step[-1], (loss.dev[-1] + loss.train[-1]) / 2),
-                    xytext=(-8, 0), textcoords="offset points", ha="right", va="center", fontsize=9)  # fmt: skip
-    ax.set_ylim(bottom=0)
+    for values, colour, part in ((loss.dev, VERMILION, "dev"), (loss.train, BLUE, "train")):
+        label = f"{loss.count} {part} documents"
+        ax.plot(loss.step, values, color=colour, marker="o", markersize=3, linewidth=1.6, label=label)
+    gap = f"gap, dev - train: {loss.dev[-1] - loss.train[-1]:+.3g} at the end" if len(loss.step) else "gap"
+    ax.fill_between(loss.step, loss.train, loss.dev, color=GREY, alpha=0.25, linewidth=0, label=gap)
+    # Most of the fall is in the first steps; what follows would be a flat line on a linear scale.
+    ax.set_yscale("log")
     ax.legend(frameon=False, loc="upper right")
-    return dress(ax, f"Loss of {loss.component} on fixed documents, dropout off", "loss per token")
+    return dress(ax, f"Loss of {loss.component} on fixed documents, dropout off", "loss per token (log scale)")

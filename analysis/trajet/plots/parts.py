@@ -35,16 +35,15 @@ def data(trace: Trace) -> Parts:
 def draw(parts: Parts, ax: Axes | None = None) -> Axes:
     """Both norms on a log scale."""
     ax = axes_of(ax)
+    decays = parts.decay_part > 0
+    ratio = np.median(parts.gradient_part[decays] / parts.decay_part[decays]) if decays.any() else np.inf
     for values, colour, label in (
-        (parts.gradient_part, BLUE, "moved by the gradient"),
+        (parts.gradient_part, BLUE, f"moved by the gradient: {ratio:,.0f} times as far (median)"),
         (parts.decay_part, VERMILION, "moved by the decay"),
     ):
         ax.plot(parts.step, np.where(values > 0, values, np.nan), color=colour, linewidth=1.6, label=label)
-    if (parts.decay_part > 0).any():
-        ratio = np.nanmedian(parts.gradient_part[parts.decay_part > 0] / parts.decay_part[parts.decay_part > 0])
-        ax.plot([], [], " ", label=f"the gradient moves the weights {ratio:,.0f} times as far (median)")
     ax.set_yscale("log")
-    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3)
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
     return dress(
         ax, f"Gradient part and decay part of each update (L2 = {parts.L2:g})", "norm over all weights (log scale)"
     )
