@@ -148,24 +148,28 @@ def _train(config: Path, steps: int, trace: OptimizerTrace | None, overrides: di
 def _stopwatch() -> Iterator[list[float]]:
     """Seconds spent in the trace's hooks, without the updates that run inside them."""
     own = [0.0]
+    measuring = [0]
 
     def timed(owner: type, name: str, sign: float) -> Callable[[], None]:
         original = getattr(owner, name)
 
         def wrapper(*args, **kwargs):
+            # Outside the measurer the optimizer's time is part of finish_update's, which is taken off whole.
+            counts = owner is not Optimizer or measuring[0]
+            measuring[0] += owner is Measurer
             start = time.perf_counter()
             try:
                 return original(*args, **kwargs)
             finally:
-                own[0] += sign * (time.perf_counter() - start)
+                own[0] += sign * (time.perf_counter() - start) if counts else 0.0
+                measuring[0] -= owner is Measurer
 
         setattr(owner, name, wrapper)
         return lambda: setattr(owner, name, original)
 
-    undo = [
-        timed(_Run, "begin_step", 1), timed(_Run, "_on_update", 1), timed(_Run, "_on_finish_update", 1),
-        timed(Language, "update", -1), timed(Model, "finish_update", -1), timed(Measurer, "__call__", 1), timed(Optimizer, "__call__", -1),
-    ]  # fmt: skip
+    added = ((_Run, "begin_step"), (_Run, "_on_update"), (_Run, "_on_finish_update"), (Measurer, "__call__"))
+    taken_off = ((Language, "update"), (Model, "finish_update"), (Optimizer, "__call__"))
+    undo = [timed(*place, 1) for place in added] + [timed(*place, -1) for place in taken_off]
     try:
         yield own
     finally:

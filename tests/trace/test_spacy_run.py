@@ -579,3 +579,11 @@ def _spacy_train(overrides: dict, path: Path, **settings) -> subprocess.Complete
         [sys.executable, "-m", "spacy", "train", str(ROOT / "configs" / "base.cfg"), *arguments, "--training.before_update", block],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_losses_on_without_a_train_corpus_is_refused(tmp_path: Path) -> None:
+    nlp = spacy.blank("fr")
+    nlp.add_pipe("ner").add_label("DEP")
+    nlp.initialize()
+    with pytest.raises(UserError, match="losses_on needs the corpus"):
+        OptimizerTrace(tmp_path / "t.jsonl", losses_on=4)(nlp, {"step": 0, "epoch": 0})

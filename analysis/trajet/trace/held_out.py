@@ -17,6 +17,7 @@ from spacy.pipeline.tok2vec import Tok2Vec
 from spacy.training import Example
 from spacy.util import resolve_dot_names
 
+from trajet.errors import UserError
 from trajet.parser_states import parser_loss
 from trajet.trace.format import short_number
 from trajet.trace.unchanged import training_state_kept
@@ -100,8 +101,15 @@ class HeldLosses:
 
 def _train_corpus(nlp: Language) -> Iterator[Example]:
     config = nlp.config.interpolate()
-    (corpus,) = resolve_dot_names(config, [config["training"]["train_corpus"]])
-    return islice(corpus(nlp), _READ_AT_MOST)
+    try:
+        (corpus,) = resolve_dot_names(config, [config["training"]["train_corpus"]])
+        return islice(corpus(nlp), _READ_AT_MOST)
+    except Exception as error:  # confection, readers and the disk each have errors of their own
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"trace: losses_on needs the corpus that [training] train_corpus names, which cannot be read ({reason}); "
+            "mend it or set losses_on = 0"
+        ) from None
 
 
 def _sample(examples: Iterable[Example], count: int) -> list[Example]:
