@@ -146,7 +146,7 @@ def parse(line: str, where: str, fillers: dict[str, list[str]]) -> tuple[Piece, 
 def folded(frame: Frame) -> str:
     """What two frames must not share: the text folded, slots by role, fillers by name."""
     parts = []
-    for piece in frame.pieces:
+    for position, piece in enumerate(frame.pieces):
         if isinstance(piece, Slot):
             parts.append(f"{{{piece.role}}}")
         elif isinstance(piece, Filler):
@@ -154,8 +154,9 @@ def folded(frame: Frame) -> str:
         elif isinstance(piece, Choice):
             parts.append("|".join(fold(option) for option in piece.options))
         else:
-            # A text of signs alone ("→", "?") is kept, so that "{DEP} → {ARR}" is not "{DEP} {ARR}".
-            parts.append(fold(piece) or (piece.strip() if any(isinstance(p, Slot) for p in frame.pieces) else piece))
+            # Signs alone between two slots count: "{DEP} → {ARR}" is not "{DEP} {ARR}"; at the ends they do not.
+            inner = 0 < position < len(frame.pieces) - 1
+            parts.append(fold(piece) or (piece.strip() if inner or len(frame.pieces) == 1 else ""))
     return "".join(parts)
 
 

@@ -140,7 +140,7 @@ def _read_tsv(path: Path, kind: str) -> Iterator[Place]:
         name, _, rest = line.partition("\t")
         weight, _, at = rest.partition("\t")
         name = name.strip().replace("’", "'")
-        if not name:
+        if not name or name.lower() in ("le", "la", "les", "l'"):
             raise UserError(f"{where}: empty place name; write name, tab, weight")
         try:
             value = float(weight)

@@ -19,7 +19,8 @@ _LINK = r"-(?:(?:de|en|sur|sous|à)-(?:la|les?)|en|de|du|des|la|les?|lès|lez|su
 # One name stays one token: Saint-Malo, Aix-en-Provence, Saint-Germain-des-Prés; two names do not.
 # A hyphen counts as part of a name only after Saint or beside a linking word.
 _ONE_NAME = re.compile(
-    rf"^(?:(?:saint|sainte|st|ste)-{_WORD}(?:(?:{_LINK}){_WORD})*|[^\W\d_]+(?:(?:{_LINK}){_WORD})+)$", re.IGNORECASE
+    rf"(?iu)^(?:(?:saint|sainte|st|ste)-{_WORD}(?:(?:{_LINK}){_WORD})*|[^\W\d_]+(?:(?:{_LINK}){_WORD})+)$",
+    re.IGNORECASE,
 )
 _INITIAL = re.compile(r"^[^\W\d_]\.$")
 
