@@ -1,5 +1,6 @@
 """Shared by all tests: a small corpus from the real sources, a small config from the real one, real trainings."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +101,12 @@ def fit(overrides: dict[str, Any], tmp_path: Path) -> Callable[..., Trained]:
 def trace_block(path: Path, **settings: Any) -> dict[str, Any]:
     """The block a config has under [training.before_update]."""
     return {"@callbacks": "trajet.OptimizerTrace.v1", "path": str(path), **settings}
+
+
+def train_command(overrides: dict[str, Any], *more: str) -> list[str]:
+    """`spacy train configs/base.cfg` with overrides, as a user would type it."""
+    settings = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()]
+    return [sys.executable, "-m", "spacy", "train", str(ROOT / "configs" / "base.cfg"), *settings, *more]
 
 
 def weight_bytes(folder: Path) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from spacy.util import registry
 
 from trajet.corpus.tokenizer import split_signs as _split_signs
 from trajet.errors import UserError
+from trajet.initial_weights import scale_weights as _scale_weights
 from trajet.trace.spacy_run import OptimizerTrace
 
 
@@ -19,6 +20,17 @@ def split_signs():
         return _split_signs(nlp)
 
     return callback
+
+
+@registry.callbacks("trajet.ScaleWeights.v1")
+def scale_weights(parameters: Sequence[str], factor: float):
+    """For `[initialize.after_init]`: multiply the first weights of some parameters, see trajet.initial_weights."""
+
+    def callback(nlp: Language) -> Language:
+        _scale_weights(nlp, parameters, factor)
+        return nlp
+
+    return _one_line(lambda: callback)
 
 
 @registry.callbacks("trajet.OptimizerTrace.v1")

@@ -16,7 +16,7 @@ import spacy
 from spacy.training import Example
 from thinc.api import Adam, Optimizer
 
-from tests.conftest import ROOT, trace_block, weight_bytes
+from tests.conftest import ROOT, trace_block, train_command, weight_bytes
 from trajet.errors import UserError
 from trajet.trace import OptimizerTrace, read_trace
 from trajet.trace.parameters import Parameter, name_parameters, parse_watches
@@ -481,11 +481,10 @@ def test_a_label_added_in_mid_run_changes_shapes_and_is_noted(tmp_path: Path) ->
 
 def test_sigkill_leaves_a_readable_trace(overrides: dict, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    arguments = [f"--{key}={json.dumps(value)}" for key, value in overrides.items() if not isinstance(value, str)]
-    arguments += [f"--{key}={value}" for key, value in overrides.items() if isinstance(value, str)]
-    command = [sys.executable, "-m", "spacy", "train", str(ROOT / "configs" / "base.cfg"), *arguments,
-               f"--paths.trace={path}", "--training.before_update.watch=[]", "--training.max_steps=5000",
-               "--training.eval_frequency=40"]  # fmt: skip
+    command = train_command(
+        overrides, f"--paths.trace={path}", "--training.before_update.watch=[]", "--training.max_steps=5000",
+        "--training.eval_frequency=40",
+    )  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 120
@@ -574,13 +573,8 @@ def test_an_unwritable_path_is_refused_in_one_line_with_exit_code_2(overrides: d
 
 def _spacy_train(overrides: dict, path: Path, **settings) -> subprocess.CompletedProcess:
     block = json.dumps(trace_block(path, **settings))
-    arguments = [
-        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()
-    ]
-    return subprocess.run(
-        [sys.executable, "-m", "spacy", "train", str(ROOT / "configs" / "base.cfg"), *arguments, "--training.before_update", block],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = train_command(overrides, "--training.before_update", block)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_losses_on_without_a_train_corpus_is_refused(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ _WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)?"
 _LINK = r"-(?:(?:de|en|sur|sous|à)-(?:la|les?)|en|de|du|des|la|les?|lès|lez|sur|sous|aux?|à|et|près)-|-d['’]"
 # One name stays one token: Saint-Malo, Aix-en-Provence, Saint-Germain-des-Prés; two names do not.
 # A hyphen counts as part of a name only after Saint or beside a linking word.
+# The flags stand in the pattern: spaCy saves its text alone.
 _ONE_NAME = re.compile(
-    rf"(?iu)^(?:(?:saint|sainte|st|ste)-{_WORD}(?:(?:{_LINK}){_WORD})*|[^\W\d_]+(?:(?:{_LINK}){_WORD})+)$",
-    re.IGNORECASE,
+    rf"(?iu)^(?:(?:saint|sainte|st|ste)-{_WORD}(?:(?:{_LINK}){_WORD})*|[^\W\d_]+(?:(?:{_LINK}){_WORD})+)$"
 )
 _INITIAL = re.compile(r"^[^\W\d_]\.$")
 
