@@ -54,6 +54,15 @@ def test_the_output_below_a_norm_does_not_change(overrides: dict) -> None:
     assert not np.array_equal(before, after)
 
 
+def test_a_component_that_was_not_initialised_keeps_its_weights(overrides: dict) -> None:
+    nlp = _initialised(overrides, False)
+    before = _values(nlp)
+    with nlp.select_pipes(disable=["tok2vec"]):
+        assert scale_weights(nlp, ["*/E", "ner/linear-*/W"], 0.5) == ["ner/linear-0/W"]
+    changed = {name for name, value in _values(nlp).items() if not np.array_equal(value, before[name])}
+    assert changed == {"ner/linear-0/W"}
+
+
 def test_unknown_names_and_bad_factors_are_refused(overrides: dict) -> None:
     nlp = _initialised(overrides, False)
     with pytest.raises(

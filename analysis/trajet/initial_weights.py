@@ -11,7 +11,7 @@ and a tensor drawn c times as large, c < 1, turns 1/c times as fast at the same 
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from spacy.language import Language
@@ -25,7 +25,7 @@ def scale_weights(nlp: Language, parameters: Sequence[str], factor: float) -> li
     """Multiply the first weights of some Thinc parameters, in place.
 
     Args:
-        nlp: an initialised pipeline.
+        nlp: a pipeline just initialised; its disabled components are left as they are.
         parameters: names as a trace has them, `tok2vec/maxout-0/W`; `*` stands for anything.
         factor: finite and above 0.
 
@@ -36,22 +36,24 @@ def scale_weights(nlp: Language, parameters: Sequence[str], factor: float) -> li
     """
     if not 0 < factor < float("inf"):
         raise UserError(f"trajet.ScaleWeights.v1: factor is {factor}; it must be finite and above 0")
-    known = _thinc_parameters(nlp)
+    known = _thinc_parameters(nlp.components)
     for pattern in parameters:
         if not any(fnmatchcase(name, pattern) for name in known):
             near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.0)
             hint = f"; the nearest is {near[0]!r}" if near else "; the pipeline has none"
             raise UserError(f"trajet.ScaleWeights.v1: {pattern!r} fits no Thinc parameter{hint}")
-    chosen = [name for name in known if any(fnmatchcase(name, pattern) for pattern in parameters)]
+    # spaCy disables what it does not initialise (frozen and resumed components): those weights are not first ones.
+    fresh = _thinc_parameters(nlp.pipeline)
+    chosen = [name for name in fresh if any(fnmatchcase(name, pattern) for pattern in parameters)]
     for name in chosen:
-        node, key = known[name]
+        node, key = fresh[name]
         node.set_param(key, node.get_param(key) * factor)
     return chosen
 
 
-def _thinc_parameters(nlp: Language) -> dict[str, tuple[Model, str]]:
+def _thinc_parameters(components: Sequence[tuple[str, Callable]]) -> dict[str, tuple[Model, str]]:
     found = {}
-    for component, pipe in nlp.pipeline:
+    for component, pipe in components:
         model = getattr(pipe, "model", None)
         if not isinstance(model, Model):
             continue

@@ -17,10 +17,6 @@ from trajet.trace.format import FULL_COLUMNS, TENSOR_COLUMNS, WATCHED_COLUMNS
 from trajet.trace.parameters import Key, Parameter, Watch
 
 
-# Floats, 128 KiB: two such pieces fit a second-level cache with room to spare.
-_CACHED = 1 << 15
-
-
 @dataclass
 class Measured:
     """One update: a list per column, index-aligned with the parameters, and the watched weights."""
@@ -99,7 +95,7 @@ class Measurer:
         call = _Call(index)
         xp = get_array_module(weights)
         before = self._scratch_like(xp, weights)
-        before[:] = weights.reshape(-1)
+        xp.copyto(before, weights.reshape(-1))
         grad = gradient.reshape(-1)
         call.clip = float(optimizer.grad_clip or 0.0)
         l2 = float(optimizer.L2)
@@ -118,8 +114,8 @@ class Measurer:
         result = optimizer(key, weights, gradient, lr_scale=lr_scale)
 
         after = result[0].reshape(-1)
-        update = before
-        call.sums = [grad_squared, clipped_squared, *_subtract(xp, after, update)]
+        update = xp.subtract(after, before, out=before)
+        call.sums = [grad_squared, clipped_squared, after.dot(after), update.dot(update), update.dot(after)]
         if self._follows_thinc:
             factor = lr_scale * float(optimizer.learn_rate) * l2 if decays else 0.0
             # The decay came last, w = w' - factor * w', so in terms of the final w it took factor / (1 - factor) * w.
@@ -165,8 +161,7 @@ class Measurer:
 
     def _scratch_like(self, xp, weights):
         # One buffer, as large as the largest tensor, serves all tensors of a device and type.
-        device = getattr(weights, "device", None)
-        key = (xp.__name__, str(device), str(weights.dtype))
+        key = (xp, getattr(weights, "device", None), weights.dtype)
         buffer = self._scratch.get(key)
         if buffer is None or buffer.size < weights.size:  # type: ignore[attr-defined]
             largest = max(weights.size, max((p.size for p in self.parameters), default=0))
@@ -205,21 +200,6 @@ class Measurer:
             columns["effective_eps"][call.index] = call.effective_eps
         if call.has_previous:
             columns["cos_previous_gradient"][call.index] = _cosine(rest[0], grad_sq, rest[1])
-
-
-def _subtract(xp, after, before) -> list:
-    """`before` becomes after - before; returns the sums of after^2, of update^2, and of update * after.
-
-    On the host in pieces that stay in the processor's cache, so that memory is read once and not five times.
-    """
-    piece = _CACHED if xp is np else max(after.size, 1)
-    sums = [0.0, 0.0, 0.0]
-    for start in range(0, after.size, piece):
-        w, update = after[start : start + piece], before[start : start + piece]
-        xp.subtract(w, update, out=update)
-        parts = (w.dot(w), update.dot(update), update.dot(w))
-        sums = [total + part for total, part in zip(sums, parts, strict=True)] if start else list(parts)
-    return sums
 
 
 def real_optimizer(optimizer: object) -> object:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from thinc.api import Model
@@ -29,7 +30,8 @@ class Parameter:
     key: Key
     shape: tuple[int, ...]
 
-    @property
+    # Asked for at every update of every tensor.
+    @cached_property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=int))
 
