@@ -26,6 +26,8 @@ def main(
         ("level tensors", "median ratio", "lowest", "highest", "hook's own share of a step"),
         rows,
     )
+    if report.batch:
+        print(f"batches of {report.batch} words, as in the middle of a run of {config}")
     print(
         f"memory kept by the trace: {report.extra_bytes / report.weight_bytes:.2f} of the weights' {report.weight_bytes / 1e6:.1f} MB"
     )

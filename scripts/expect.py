@@ -8,7 +8,7 @@ import typer
 from scripts._cli import run
 from trajet.config import load_config
 from trajet.errors import UserError
-from trajet.schedule import planned_rates
+from trajet.schedule import planned_values
 
 
 def main(
@@ -21,7 +21,7 @@ def main(
     optimizer = training.get("optimizer", {})
     if not isinstance(steps, int) or steps < 0:
         raise UserError(f"{config}: [training] max_steps = {steps!r}; it must be a whole number from 0")
-    rates = planned_rates(optimizer.get("learn_rate"), max(steps, 1) + 1)
+    rates = planned_values(optimizer.get("learn_rate"), "training.optimizer.learn_rate", max(steps, 1) + 1)
     peak = int(rates.argmax())
     frequency = training.get("eval_frequency", 0)
     print(f"What to expect of {config}:")

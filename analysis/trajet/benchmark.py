@@ -21,6 +21,7 @@ from spacy.util import registry
 from thinc.api import Model, Optimizer
 
 from trajet.config import load_config
+from trajet.schedule import planned_values
 from trajet.trace import OptimizerTrace, read_trace
 from trajet.trace.measure import Measurer
 from trajet.trace.spacy_run import _Run
@@ -46,6 +47,7 @@ class Cost:
 class Report:
     """Everything `benchmarks` prints but the cost of held losses."""
 
+    batch: int | None
     costs: list[Cost]
     extra_bytes: int
     weight_bytes: int
@@ -64,7 +66,12 @@ class LossesCost:
 
 
 def compare(config: Path, steps: int, rounds: int) -> Report:
-    """Train `rounds` times without a trace, with every = 1 and with every = 10, in turning order."""
+    """Train `rounds` times without a trace, with every = 1 and with every = 10, in turning order.
+
+    Where batches grow, all are as large as they are in the middle of the config's run.
+    """
+    batch = _middle_batch(config)
+    overrides = {} if batch is None else {"training.batcher.size": batch}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
         kinds: dict[str, Callable[[], OptimizerTrace] | None] = {
@@ -78,14 +85,14 @@ def compare(config: Path, steps: int, rounds: int) -> Report:
             seconds = {}
             for name in names[turn % 3 :] + names[: turn % 3]:
                 make = kinds[name]
-                seconds[name] = _train(config, steps, make() if make else None)[0]
+                seconds[name] = _train(config, steps, make() if make else None, overrides)[0]
             for name in names[1:]:
                 ratios[name].append(seconds[name] / seconds["none"])
         shares, extra, weights = {}, 0, 0
         for name in names[1:]:
             trace = kinds[name]()  # type: ignore[misc]
             with _stopwatch() as own:
-                _, total, nlp = _train(config, steps, trace)
+                _, total, nlp = _train(config, steps, trace, overrides)
             shares[name] = own[0] / total
             if name == "every = 1":
                 extra, weights = _kept_bytes(trace), _weight_bytes(nlp)
@@ -93,7 +100,7 @@ def compare(config: Path, steps: int, rounds: int) -> Report:
                 tensors = len(read_trace(path).parameters)
                 read_seconds = _read_seconds(path, Path(folder) / "long.jsonl")
         costs = [Cost(name, median(r), min(r), max(r), shares[name]) for name, r in ratios.items() if r]
-        return Report(costs, extra, weights, bytes_per_step, tensors, read_seconds)
+        return Report(batch, costs, extra, weights, bytes_per_step, tensors, read_seconds)
 
 
 def losses_cost(config: Path) -> LossesCost:
@@ -109,6 +116,14 @@ def losses_cost(config: Path) -> LossesCost:
         spent = trace.evaluations["trace_seconds"].iloc[-1]
         total = trace.evaluations["seconds"].iloc[-1] - trace.evaluations["seconds"].iloc[0]
     return LossesCost(count, frequency, float(spent / total))
+
+
+def _middle_batch(config: Path) -> int | None:
+    training = load_config(config)["training"]
+    size = training["batcher"].get("size")
+    if not isinstance(size, dict):
+        return size
+    return int(planned_values(size, "training.batcher.size", training["max_steps"] // 2 + 1)[-1])
 
 
 class _Clock:

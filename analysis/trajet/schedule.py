@@ -1,4 +1,4 @@
-"""The learning rates a config plans, step by step."""
+"""What a config's schedules plan, step by step."""
 
 from itertools import islice
 
@@ -8,13 +8,17 @@ from thinc.api import registry
 from trajet.errors import UserError
 
 
-def planned_rates(block: object, count: int) -> np.ndarray:
-    """The first `count` learning rates of a config's `learn_rate`: a number or a schedule block.
+def planned_values(block: object, section: str, count: int) -> np.ndarray:
+    """The first `count` values of a setting: a number or a schedule block.
 
-    Step s (from 0, as spaCy counts) is the rate of update s + 1.
+    Step s (from 0, as spaCy counts) is the value of update s + 1.
+
+    Args:
+        block: as the config has it.
+        section: where it stands, for messages.
 
     Returns:
-        shape (count,), float64; nan where the config names no rate.
+        shape (count,), float64; nan where the config names none.
     Raises:
         UserError: the schedule is not registered or its settings do not fit.
     """
@@ -24,7 +28,7 @@ def planned_rates(block: object, count: int) -> np.ndarray:
         schedule = registry.resolve({"schedule": block})["schedule"]
     except Exception as error:  # confection raises several kinds
         reason = " ".join(str(error).split())
-        raise UserError(f"[training.optimizer.learn_rate]: cannot make this schedule: {reason[:200]}") from None
-    rates = np.fromiter(islice(schedule, count), dtype=float)
+        raise UserError(f"[{section}]: cannot make this schedule: {reason[:200]}") from None
+    values = np.fromiter(islice(schedule, count), dtype=float)
     # A schedule that ends leaves its last value in force.
-    return np.pad(rates, (0, count - len(rates)), mode="edge") if len(rates) else np.full(count, np.nan)
+    return np.pad(values, (0, count - len(values)), mode="edge") if len(values) else np.full(count, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from trajet.plots.style import BLUE, ORANGE, axes_of, binned, dress
-from trajet.schedule import planned_rates
+from trajet.schedule import planned_values
 from trajet.trace import Trace
 
 
@@ -23,7 +23,7 @@ def data(trace: Trace) -> LearnRate:
     block = trace.header.get("config", {}).get("optimizer", {}).get("learn_rate")
     last = int(trace.steps["step"].max())
     settings = block if isinstance(block, dict) else {}
-    planned = planned_rates(block, max(last, int(settings.get("total_steps", 0))) + 1)
+    planned = planned_values(block, "training.optimizer.learn_rate", max(last, int(settings.get("total_steps", 0))) + 1)
     name = str(settings.get("@schedules", "constant"))
     keep = np.unique(np.linspace(0, len(planned) - 1, min(len(planned), 801)).round().astype(int))
     observed = binned(trace.steps, ["learn_rate"], how="first")
