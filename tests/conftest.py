@@ -24,7 +24,7 @@ SIZES = {"train": 400, "dev": 60, "test": 60}
 # A few thousand weights instead of millions: what is tested does not depend on the size.
 SMALL: dict[str, Any] = {
     "components.tok2vec.model.embed.width": 24,
-    "components.tok2vec.model.embed.rows": [300, 100],
+    "components.tok2vec.model.embed.rows": [300, 50, 100, 50],
     "components.tok2vec.model.encode.width": 24,
     "components.tok2vec.model.encode.depth": 2,
     "components.ner.model.hidden_width": 16,
