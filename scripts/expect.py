@@ -34,14 +34,14 @@ def main(
     if rates[0] == 0:
         print("  spaCy will say 'Initial learn rate: 0.0': the warm-up starts there, the first update moves nothing.")
     if rates[peak] < 2e-4:
-        print("- with so small a rate ENTS_F stays near 0 for some hundred updates; that is no fault.")
+        print("- with so small a rate ENTS_F may stay near 0 for some hundred updates; that is no fault.")
     print(
         "- LOSS NER is a sum over the batch and LOSS TOK2VEC the size of a gradient: batches grow, so both may rise while the model learns."
     )
     clip = optimizer.get("grad_clip")
     if clip:
         print(
-            f"- gradient norms in the hundreds are normal here, at first in the thousands; grad_clip = {clip:g} shortens most tensors' gradients at most steps."
+            f"- gradient norms in the hundreds and thousands are normal (sums over a batch; small weights have large gradients): grad_clip = {clip:g} shortens most tensors' gradients at most steps."
         )
     print("- Ctrl-C stops the run and keeps the best and the last pipeline.")
 

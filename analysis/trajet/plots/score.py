@@ -44,7 +44,8 @@ def draw(scores: Scores, ax: Axes | None = None) -> Axes:
     ax.axvline(scores.best_step, color=GREY, linestyle="--", linewidth=1)
     ax.plot([], [], " ", label=f"best {scores.best:.3f} at step {scores.best_step}")
     ax.set_ylim(0, 1.02)
-    ax.legend(frameon=False, loc="lower right")
+    # Opaque: the line of the best step may run behind it.
+    ax.legend(framealpha=1, edgecolor="none", loc="lower right")
     return dress(ax, "Scores on the dev documents", "score")
 
 
