@@ -70,8 +70,7 @@ def compare(config: Path, steps: int, rounds: int) -> Report:
 
     Where batches grow, all are as large as they are in the middle of the config's run.
     """
-    batch = _middle_batch(config)
-    overrides = {} if batch is None else {"training.batcher.size": batch}
+    overrides = _middle_batch(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
         kinds: dict[str, Callable[[], OptimizerTrace] | None] = {
@@ -100,7 +99,9 @@ def compare(config: Path, steps: int, rounds: int) -> Report:
                 tensors = len(read_trace(path).parameters)
                 read_seconds = _read_seconds(path, Path(folder) / "long.jsonl")
         costs = [Cost(name, median(r), min(r), max(r), shares[name]) for name, r in ratios.items() if r]
-        return Report(batch, costs, extra, weights, bytes_per_step, tensors, read_seconds)
+        return Report(
+            overrides.get("training.batcher.size"), costs, extra, weights, bytes_per_step, tensors, read_seconds
+        )
 
 
 def losses_cost(config: Path) -> LossesCost:
@@ -109,21 +110,22 @@ def losses_cost(config: Path) -> LossesCost:
     frequency, count = int(settings["eval_frequency"]), int(settings["before_update"].get("losses_on", 0))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
-        _train(
-            config, frequency, OptimizerTrace(path, losses_on=count), {"training.eval_frequency": frequency}, limits={}
-        )
+        overrides = {"training.eval_frequency": frequency, **_middle_batch(config)}
+        _train(config, frequency, OptimizerTrace(path, losses_on=count), overrides, limits={})
         trace = read_trace(path)
         spent = trace.evaluations["trace_seconds"].iloc[-1]
         total = trace.evaluations["seconds"].iloc[-1] - trace.evaluations["seconds"].iloc[0]
     return LossesCost(count, frequency, float(spent / total))
 
 
-def _middle_batch(config: Path) -> int | None:
+def _middle_batch(config: Path) -> dict[str, int]:
+    """The override that fixes a growing batch at its size in the middle of the config's run."""
     training = load_config(config)["training"]
     size = training["batcher"].get("size")
     if not isinstance(size, dict):
-        return size
-    return int(planned_values(size, "training.batcher.size", training["max_steps"] // 2 + 1)[-1])
+        return {}
+    words = planned_values(size, "training.batcher.size", training["max_steps"] // 2 + 1)[-1]
+    return {"training.batcher.size": int(words)}
 
 
 class _Clock:

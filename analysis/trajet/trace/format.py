@@ -59,9 +59,15 @@ def decode_number(value: object) -> float:
 def _number(value: float | None) -> str:
     if value is None:
         return "null"
-    if math.isfinite(value):
-        return _TENSOR_DIGITS % value
-    return f'"{value}"'
+    if not math.isfinite(value):
+        return f'"{value}"'
+    text = _TENSOR_DIGITS % value
+    # The same digits in fewer bytes: 20,000 rows of 31 tensors hold four million numbers.
+    if "e" in text:
+        return text.replace("e-0", "e-").replace("e+0", "e")
+    if text.startswith("0.000"):
+        return f"{text[5]}.{text[6:] or '0'}e-4"
+    return text
 
 
 def _plain(value: object) -> object:
