@@ -13,16 +13,16 @@ def main(
     config: Annotated[Path, typer.Option(help="Config to train; its own trace settings are not used.")] = Path(
         "configs/base.cfg"
     ),
-    steps: Annotated[int, typer.Option(help="Updates of each training.")] = 300,
-    pairs: Annotated[int, typer.Option(help="Rounds; each trains without, with every = 1 and with every = 10.")] = 7,
+    steps: Annotated[int, typer.Option(help="Updates of a stretch.", min=1)] = 100,
+    pairs: Annotated[int, typer.Option(help="Stretches; each gives a ratio with / without.", min=1)] = 7,
 ) -> None:
-    """Train with and without the trace by turns in this process; print ratios of user CPU time, shares, memory, size."""
+    """Train with and without the trace, an update each by turns; print ratios of user CPU time, shares, memory, size."""
     with console.status("training by turns ..."):
         report = compare(config, steps, pairs)
         losses = losses_cost(config)
     rows = [(cost.name, cost.median, cost.low, cost.high, f"{cost.own_share:.2%}") for cost in report.costs]
     print_table(
-        f"User CPU time with the trace / without, {pairs} rounds of {steps} updates by turns",
+        f"User CPU time with the trace / without, {pairs} stretches of {steps} updates by turns",
         ("level tensors", "median ratio", "lowest", "highest", "hook's own share of a step"),
         rows,
     )

@@ -1,30 +1,33 @@
-"""What the trace costs, measured by trainings that take turns in one process.
+"""What the trace costs, measured by trainings that take turns in one process, update by update.
 
-Clocks differ from machine to machine and from minute to minute; only ratios of neighbours are quoted.
+Clocks differ from machine to machine and from second to second, so the trainings compared do the same
+update one after the other, and only ratios of neighbours are quoted.
 """
 
-import os
 import random
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from spacy.language import Language
+from spacy.schemas import ConfigSchemaTraining
 from spacy.training.initialize import init_nlp
-from spacy.training.loop import train
-from spacy.util import registry
-from thinc.api import Model, Optimizer
+from spacy.training.loop import create_evaluation_callback, create_train_batches, train_while_improving
+from spacy.util import registry, resolve_dot_names
+from thinc.api import Model, Optimizer, fix_random_seed
 
 from trajet.config import load_config
 from trajet.schedule import planned_values
 from trajet.trace import OptimizerTrace, read_trace
 from trajet.trace.measure import Measurer
 from trajet.trace.spacy_run import _Run
+from trajet.trace.unchanged import random_states_kept
 
 # Documents: enough for the steps, few enough to load quickly.
 _DOCS = {"corpora.train.limit": 2000, "corpora.dev.limit": 40}
@@ -66,42 +69,43 @@ class LossesCost:
 
 
 def compare(config: Path, steps: int, rounds: int) -> Report:
-    """Train `rounds` times without a trace, with every = 1 and with every = 10, in turning order.
+    """Train without a trace, with every = 1 and with every = 10, by turns; a ratio for each of `rounds` stretches.
 
-    Where batches grow, all are as large as they are in the middle of the config's run.
+    The three start alike and see the same batches. Where batches grow, all are as large as they are in
+    the middle of the config's run.
+
+    Args:
+        config: what to train.
+        steps: updates a stretch.
+        rounds: stretches.
     """
     overrides = _middle_batch(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
-        kinds: dict[str, Callable[[], OptimizerTrace] | None] = {
-            "none": None,
-            "every = 1": lambda: OptimizerTrace(path, every=1),
-            "every = 10": lambda: OptimizerTrace(path, every=10),
-        }
-        ratios: dict[str, list[float]] = {name: [] for name in kinds}
-        names = list(kinds)
-        for turn in range(rounds):
-            seconds = {}
-            for name in names[turn % 3 :] + names[: turn % 3]:
-                make = kinds[name]
-                seconds[name] = _train(config, steps, make() if make else None, overrides)[0]
-            for name in names[1:]:
-                ratios[name].append(seconds[name] / seconds["none"])
-        shares, extra, weights = {}, 0, 0
-        for name in names[1:]:
-            trace = kinds[name]()  # type: ignore[misc]
-            with _stopwatch() as own:
-                _, total, nlp = _train(config, steps, trace, overrides)
-            shares[name] = own[0] / total
-            if name == "every = 1":
-                extra, weights = _kept_bytes(trace), _weight_bytes(nlp)
-                bytes_per_step = path.stat().st_size / (steps + 1)
-                tensors = len(read_trace(path).parameters)
-                read_seconds = _read_seconds(path, Path(folder) / "long.jsonl")
-        costs = [Cost(name, median(r), min(r), max(r), shares[name]) for name, r in ratios.items() if r]
-        return Report(
-            overrides.get("training.batcher.size"), costs, extra, weights, bytes_per_step, tensors, read_seconds
-        )
+        traces = {"none": None, "every = 1": OptimizerTrace(path, every=1),
+                  "every = 10": OptimizerTrace(Path(folder) / "tenth.jsonl", every=10)}  # fmt: skip
+        names = list(traces)
+        total = _WARM_UP + steps * rounds
+        trainings = {name: _Training(config, total, trace, overrides) for name, trace in traces.items()}
+        ratios: dict[str, list[float]] = {name: [] for name in names[1:]}
+        spent = dict.fromkeys(names, 0.0)
+        for step in range(total):
+            turn = step % len(names)
+            for name in names[turn:] + names[:turn]:
+                seconds = trainings[name].advance()
+                spent[name] += seconds if step >= _WARM_UP else 0.0
+            if step >= _WARM_UP and (step + 1 - _WARM_UP) % steps == 0:
+                for name in ratios:
+                    ratios[name].append(spent[name] / spent["none"])
+                spent = dict.fromkeys(names, 0.0)
+        extra = _kept_bytes(traces["every = 1"])
+        weights = _weight_bytes(trainings["none"].nlp)
+        bytes_per_step = path.stat().st_size / total
+        tensors = len(read_trace(path).parameters)
+        read_seconds = _read_seconds(path, Path(folder) / "long.jsonl")
+        shares = {name: _own_share(config, steps, trace, overrides) for name, trace in traces.items() if trace}
+    costs = [Cost(name, median(r), min(r), max(r), shares[name]) for name, r in ratios.items()]
+    return Report(overrides.get("training.batcher.size"), costs, extra, weights, bytes_per_step, tensors, read_seconds)
 
 
 def losses_cost(config: Path) -> LossesCost:
@@ -111,7 +115,9 @@ def losses_cost(config: Path) -> LossesCost:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
         overrides = {"training.eval_frequency": frequency, **_middle_batch(config)}
-        _train(config, frequency, OptimizerTrace(path, losses_on=count), overrides, limits={})
+        training = _Training(config, frequency, OptimizerTrace(path, losses_on=count), overrides, limits={})
+        for _ in range(frequency + 1):
+            training.advance()
         trace = read_trace(path)
         spent = trace.evaluations["trace_seconds"].iloc[-1]
         total = trace.evaluations["seconds"].iloc[-1] - trace.evaluations["seconds"].iloc[0]
@@ -128,37 +134,63 @@ def _middle_batch(config: Path) -> dict[str, int]:
     return {"training.batcher.size": int(words)}
 
 
-class _Clock:
-    """A before_update callback that reads the clocks, then calls the trace, if there is one."""
+class _Training:
+    """A training that is advanced one update at a time, with random states of its own."""
 
-    def __init__(self, trace: OptimizerTrace | None):
-        self.trace, self.user, self.wall = trace, 0.0, 0.0
+    def __init__(self, config: Path, steps: int, trace: OptimizerTrace | None, overrides: dict | None = None,
+                 limits: dict | None = None):  # fmt: skip
+        settings = {
+            "training.max_steps": steps,
+            "training.patience": 0,
+            "training.eval_frequency": steps * 10,
+            **(_DOCS if limits is None else limits),
+            **(overrides or {}),
+        }
+        loaded = load_config(config, settings)
+        with random_states_kept():
+            self.nlp = init_nlp(loaded)
+            resolved = self.nlp.config.interpolate()
+            training = registry.resolve(resolved["training"], schema=ConfigSchemaTraining)
+            corpora = resolve_dot_names(resolved, [training["train_corpus"], training["dev_corpus"]])
+            fix_random_seed(training["seed"] or 0)
+            self._states = random.getstate(), np.random.get_state()  # noqa: NPY002
+        self._updates = train_while_improving(
+            self.nlp,
+            training["optimizer"],
+            create_train_batches(self.nlp, corpora[0], training["batcher"], training["max_epochs"]),
+            create_evaluation_callback(self.nlp, corpora[1], training["score_weights"]),
+            dropout=training["dropout"],
+            accumulate_gradient=training["accumulate_gradient"],
+            patience=training["patience"],
+            max_steps=training["max_steps"],
+            eval_frequency=training["eval_frequency"],
+            exclude=training["frozen_components"],
+            annotating_components=training["annotating_components"],
+            before_update=trace,
+        )
 
-    def __call__(self, nlp: Language, info: dict) -> None:
-        if info["step"] == _WARM_UP:
-            self.user, self.wall = os.times().user, time.perf_counter()
-        if self.trace is not None:
-            self.trace(nlp, info)
+    def advance(self) -> float:
+        """Make the next update; user CPU seconds that it took."""
+        with random_states_kept():
+            random.setstate(self._states[0])
+            np.random.set_state(self._states[1])  # noqa: NPY002
+            start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+            next(self._updates)
+            seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+            self._states = random.getstate(), np.random.get_state()  # noqa: NPY002
+        return seconds
 
 
-def _train(config: Path, steps: int, trace: OptimizerTrace | None, overrides: dict | None = None,
-           limits: dict | None = None) -> tuple[float, float, Language]:  # fmt: skip
-    """(user CPU seconds, wall seconds, pipeline) of the steps after the warm-up."""
-    clock = _Clock(trace)
-    registry.callbacks("trajet.benchmark_clock", func=lambda: clock)
-    settings = {
-        "training.before_update": {"@callbacks": "trajet.benchmark_clock"},
-        "training.max_steps": steps,
-        "training.eval_frequency": steps * 10,
-        "training.logger": {"@loggers": "trajet.silent"},
-        **(_DOCS if limits is None else limits),
-        **(overrides or {}),
-    }
-    registry.loggers("trajet.silent", func=lambda: lambda nlp, stdout, stderr: (lambda info: None, lambda: None))
-    random.seed(0)
-    nlp = init_nlp(load_config(config, settings))
-    train(nlp, None, stdout=StringIO(), stderr=StringIO())
-    return os.times().user - clock.user, time.perf_counter() - clock.wall, nlp
+def _own_share(config: Path, steps: int, trace: OptimizerTrace, overrides: dict) -> float:
+    """Seconds spent in the trace's own code as a share of the updates' seconds."""
+    training = _Training(config, steps + _WARM_UP, trace, overrides)
+    for _ in range(_WARM_UP):
+        training.advance()
+    with _stopwatch() as own:
+        start = time.perf_counter()
+        for _ in range(steps):
+            training.advance()
+        return own[0] / (time.perf_counter() - start)
 
 
 @contextmanager
