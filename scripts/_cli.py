@@ -15,8 +15,18 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 def run(command: Callable[..., None]) -> None:
     """Run a typer command; a UserError becomes one line on stderr and exit code 2."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = new_app()
     app.command()(command)
+    run_app(app)
+
+
+def new_app() -> typer.Typer:
+    """An app for commands with subcommands of their own."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run an app; a UserError becomes one line on stderr and exit code 2."""
     try:
         app()
     except UserError as error:

