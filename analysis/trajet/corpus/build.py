@@ -19,7 +19,7 @@ from trajet.files import write_atomically
 
 SPLITS = ("train", "dev", "test")
 # Shares of each phenomenon's frames; at least one of each goes to dev and to test.
-_HELD_FRAMES = 0.09
+_HELD_FRAMES = 0.08
 _HELD_PLACES = 0.15
 # Share of the slots of dev and test that name a place never seen in training.
 _UNSEEN_SHARE = 0.3

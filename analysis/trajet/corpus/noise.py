@@ -99,13 +99,14 @@ NOISES: dict[str, Noise] = {
 
 # What tends to come together: a phone, a dictation, a hurried mail, an old form.
 HABITS: tuple[tuple[float, tuple[str, ...]], ...] = (
-    (0.70, ()),
+    (0.65, ()),
     (0.06, ("lower", "no-end")),
     (0.03, ("lower", "accents", "no-punctuation")),
     (0.03, ("lower", "hyphens", "no-punctuation")),
     (0.02, ("lower",)),
-    (0.04, ("typo",)),
-    (0.02, ("lower", "typo", "no-end")),
+    (0.06, ("typo",)),
+    (0.04, ("lower", "typo", "no-end")),
+    (0.01, ("typo", "typo", "typo")),
     (0.02, ("accents",)),
     (0.01, ("accents", "hyphens")),
     (0.02, ("hyphens", "saint")),
