@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 
 
@@ -45,28 +47,58 @@ def gold_move_log_probs(parser: Any, examples: Sequence[Example]) -> np.ndarray:
     Raises:
         ValueError: a gold move is not among the model's (a label it does not know).
     """
-    values: list[np.ndarray] = []
+    values = [log_probs[np.arange(len(moves)), moves] for _, moves, log_probs in gold_path(parser, examples)]
+    return np.concatenate(values) if values else np.zeros(0)
+
+
+def gold_path(parser: Any, examples: Sequence[Example]) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
+    """Walk the states along the gold path, all examples side by side.
+
+    Yields:
+        (index of the example of each state, its gold move, log-probabilities of all moves: float64, states x moves)
+    Raises:
+        ValueError: a gold move is not among the model's (a label it does not know).
+    """
     with _walk(parser, examples) as (step_model, pairs):
         oracles = [parser.moves.get_oracle_sequence_from_state(state.copy(), gold) for state, gold in pairs]
-        active = [(state, iter(oracle)) for (state, _), oracle in zip(pairs, oracles, strict=True)]
+        active = [
+            (index, state, iter(oracle)) for index, ((state, _), oracle) in enumerate(zip(pairs, oracles, strict=True))
+        ]
         while active:
-            moves = [next(oracle, None) for _, oracle in active]
+            moves = [next(oracle, None) for _, _, oracle in active]
             # An oracle that cannot go on has met a label without a move.
             if None in moves:
                 raise ValueError(
                     "a gold move is not among the model's moves; does the data have a label it does not know?"
                 )
-            states = [state for state, _ in active]
+            states = [state for _, state, _ in active]
             scores = np.asarray(step_model.predict(states), dtype=np.float64)
             top = scores.max(axis=1, keepdims=True)
-            log_z = top[:, 0] + np.log(np.exp(scores - top).sum(axis=1))
-            rows = np.arange(len(states))
-            values.append(scores[rows, moves] - log_z)
+            log_z = top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
+            yield [index for index, _, _ in active], moves, scores - log_z  # type: ignore[misc]
             forced = np.zeros(scores.shape, dtype="float32")
-            forced[rows, moves] = 1.0
+            forced[np.arange(len(states)), moves] = 1.0
             parser.transition_states(states, forced)
-            active = [(state, oracle) for state, oracle in active if not state.is_final()]
-    return np.concatenate(values) if values else np.zeros(0)
+            active = [entry for entry in active if not entry[1].is_final()]
+
+
+def token_decisions(nlp: Language, reference: Doc, component: str) -> tuple[list[int], np.ndarray]:
+    """What an entity recogniser thinks at each token of one document, along the gold path, dropout off.
+
+    It takes one move a token.
+
+    Returns:
+        (gold move of each token, log-probabilities of all moves: float64, tokens x moves)
+    Raises:
+        ValueError: as `gold_path`.
+    """
+    doc = nlp.make_doc(reference.text)
+    for name, pipe in nlp.pipeline:
+        if name == component:
+            break
+        pipe.set_annotations([doc], pipe.predict([doc]))  # type: ignore[attr-defined]
+    path = list(gold_path(nlp.get_pipe(component), [Example(doc, reference)]))
+    return [moves[0] for _, moves, _ in path], np.concatenate([log_probs for _, _, log_probs in path])
 
 
 @contextmanager

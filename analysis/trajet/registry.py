@@ -40,9 +40,10 @@ def optimizer_trace(
     level: str = "tensors",
     watch: Sequence[str] = (),
     losses_on: int = 0,
+    follow: Sequence[str] = (),
 ):
     """For `[training.before_update]`: write what the optimizer does, see trajet.trace.OptimizerTrace."""
-    return _one_line(lambda: OptimizerTrace(path, every, level, list(watch), losses_on))
+    return _one_line(lambda: OptimizerTrace(path, every, level, list(watch), losses_on, list(follow)))
 
 
 @registry.callbacks("trajet.Chain.v1")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from thinc.api import SGD, Adam, Optimizer, RAdam
 
-from tests.conformance.rounding import step_bounds
 from trajet.adam import (
     State,
     Step,
@@ -22,6 +21,7 @@ from trajet.adam import (
     thinc_radam,
     thinc_sgd,
 )
+from trajet.rounding import step_bounds
 
 STEPS = 120
 SHAPE = (6, 7)

@@ -8,9 +8,22 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.conftest import run_script, trace_block
-from trajet.plots import clipping, gradient_norm, held_loss, learn_rate, parts, per_word, score, style, update_ratio
+from trajet.plots import (
+    clipping,
+    gradient_norm,
+    held_loss,
+    learn_rate,
+    parts,
+    per_word,
+    right_move,
+    score,
+    style,
+    update_ratio,
+)
 from trajet.plots.panels import PANELS, figures
 from trajet.trace import read_trace
+
+FOLLOWED = "Je veux aller de [Marseille](DEP) à [Paris](ARR)"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +37,7 @@ def trace_path(overrides: dict, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from tests.conftest import ROOT
 
     path = tmp_path_factory.mktemp("run") / "small" / "trace.jsonl"
-    settings = {**overrides, "training.before_update": trace_block(path, losses_on=10), "training.max_steps": 60,
+    settings = {**overrides, "training.before_update": trace_block(path, losses_on=10, follow=[FOLLOWED]), "training.max_steps": 60,
                 "training.batcher.size": {"@schedules": "compounding.v1", "start": 40, "stop": 300, "compound": 1.03}}  # fmt: skip
     nlp = init_nlp(load_config(ROOT / "configs" / "base.cfg", overrides=settings))
     train(nlp, None, stdout=StringIO(), stderr=StringIO())
@@ -83,6 +96,15 @@ def test_update_ratio_and_parts(trace) -> None:
     rows = trace.tensors[trace.tensors["step"] == 30]
     assert split.decay_part[30] == pytest.approx(np.linalg.norm(rows["decay_part_norm"]))
     assert split.gradient_part[30] == pytest.approx(np.linalg.norm(rows["gradient_part_norm"]))
+
+
+def test_the_right_moves_of_a_followed_sentence(trace) -> None:
+    series = right_move.data(trace)
+    assert series.step.tolist() == [0, 25, 50]
+    assert series.tokens == ["Je", "veux", "aller", "de", "Marseille", "à", "Paris"]
+    assert series.moves == ["O", "O", "O", "O", "U-DEP", "O", "U-ARR"]
+    assert series.probability.shape == (7, 3)
+    assert series.probability[0, -1] > series.probability[0, 0]
 
 
 def test_losses_and_scores(trace) -> None:

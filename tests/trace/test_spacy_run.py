@@ -21,12 +21,14 @@ from trajet.errors import UserError
 from trajet.trace import OptimizerTrace, read_trace
 from trajet.trace.parameters import Parameter, name_parameters, parse_watches
 
+FOLLOWED = "Je veux aller de [Marseille](DEP) à [Paris](ARR)"
+
 
 @pytest.mark.parametrize(
     "settings",
     [
         {},
-        {"level": "full", "losses_on": 12, "watch": ["ner/precomputable_affine-0/b[4,0]"]},
+        {"level": "full", "losses_on": 12, "watch": ["ner/precomputable_affine-0/b[4,0]"], "follow": [FOLLOWED]},
         {"level": "steps", "every": 3},
     ],
     ids=["defaults", "everything", "little"],

@@ -1,7 +1,6 @@
 """The challenge set: sentences written one by one, never trained on."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from trajet.corpus.frames import LABELS
 from trajet.corpus.render import Segment
 from trajet.errors import UserError
 from trajet.files import read_text
-
-_SPAN = re.compile(r"\[([^\[\]]*)\]\(([^()]*)\)")
+from trajet.marked import split_marked
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,7 @@ def load_challenge(path: Path) -> list[Challenge]:
 
 
 def _segments(marked: str, where: str) -> Iterator[Segment]:
-    end = 0
-    for match in _SPAN.finditer(marked):
-        yield from _plain(marked[end : match.start()], where)
-        end = match.end()
-        if match[2] not in LABELS:
-            raise UserError(f"{where}: unknown label {match[2]!r}; labels are {' and '.join(LABELS)}")
-        if not match[1].strip() or match[1] != match[1].strip():
-            raise UserError(f"{where}: the span {match[1]!r} is empty or begins or ends in a space")
-        yield Segment(match[1], match[2], place=True)
-    yield from _plain(marked[end:], where)
-
-
-def _plain(text: str, where: str) -> Iterator[Segment]:
-    if "[" in text or "]" in text:
-        raise UserError(f"{where}: a span mark is not closed near {text.strip()[:30]!r}; write [Lyon](ARR)")
-    if text:
-        yield Segment(text)
+    for text, label in split_marked(marked, where):
+        if label and label not in LABELS:
+            raise UserError(f"{where}: unknown label {label!r}; labels are {' and '.join(LABELS)}")
+        yield Segment(text, label, place=bool(label))

@@ -7,7 +7,17 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trajet.plots import clipping, gradient_norm, held_loss, learn_rate, parts, per_word, score, update_ratio
+from trajet.plots import (
+    clipping,
+    gradient_norm,
+    held_loss,
+    learn_rate,
+    parts,
+    per_word,
+    right_move,
+    score,
+    update_ratio,
+)
 from trajet.plots.style import PANEL_SIZE
 from trajet.trace import Trace
 
@@ -41,6 +51,7 @@ PANELS = (
     Panel("update-ratio-map", update_ratio.data, update_ratio.draw_map, _has_tensors, (9.0, 6.4)),
     Panel("gradient-and-decay", parts.data, parts.draw, parts.known),
     Panel("held-loss", held_loss.data, held_loss.draw, held_loss.measured),
+    Panel("right-move", right_move.data, right_move.draw, right_move.followed),
     Panel("score", score.data, score.draw, score.recorded),
 )
 

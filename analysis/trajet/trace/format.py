@@ -21,7 +21,7 @@ TENSOR_COLUMNS = ("grad_norm", "clipped", "weight_norm", "update_norm", "gradien
 # ... and at level full.
 FULL_COLUMNS = ("mom1_norm", "mom2_norm", "effective_eps", "cos_update_descent", "cos_previous_gradient")
 # What is kept of a watched weight.
-WATCHED_COLUMNS = ("w", "g", "m", "v", "gradient_part", "decay_part", "w_after")
+WATCHED_COLUMNS = ("w", "g", "clip_factor", "m", "v", "gradient_part", "decay_part", "w_after")
 
 _TENSOR_DIGITS = "%.6g"
 _WATCHED_DIGITS = "%.9g"

@@ -40,7 +40,7 @@ class _Call:
     effective_eps: float | None = None
     has_previous: bool = False
     has_moments: bool = False
-    watched: dict[int, tuple[list, bool, float]] = field(default_factory=dict)
+    watched: dict[int, tuple[list, bool]] = field(default_factory=dict)
 
 
 class Measurer:
@@ -108,7 +108,7 @@ class Measurer:
             clipped_squared = total.dot(total)
         for number in self._watches.get(index, ()):
             flat = xp.asarray(self._flat[number])
-            call.watched[number] = ([before[flat], grad[flat]], False, 0.0)
+            call.watched[number] = ([before[flat], grad[flat]], False)
         kept = grad.copy() if self._full else None
 
         result = optimizer(key, weights, gradient, lr_scale=lr_scale)
@@ -120,8 +120,8 @@ class Measurer:
             factor = lr_scale * float(optimizer.learn_rate) * l2 if decays else 0.0
             # The decay came last, w = w' - factor * w', so in terms of the final w it took factor / (1 - factor) * w.
             call.decay = factor / (1 - factor) if factor != 1 else math.inf
-        for number, (arrays, _, _) in call.watched.items():
-            self._watch_after(call, number, arrays, optimizer, key, after, lr_scale)
+        for number, (arrays, _) in call.watched.items():
+            self._watch_after(call, number, arrays, optimizer, key, after)
         if self._full:
             self._measure_full(call, optimizer, key, kept, update)
         self._calls.append(call)
@@ -152,8 +152,10 @@ class Measurer:
                 columns["decay_part_norm"][index] = call.decay * math.sqrt(weight_sq)
             if self._full:
                 self._full_columns(columns, call, grad_sq, update_sq)
-            for number, (arrays, moments, step) in call.watched.items():
-                watched[number] = _watched_row(arrays, moments, step, call.decay)
+            for number, (arrays, moments) in call.watched.items():
+                # As Thinc scales them: threshold / norm.
+                factor = call.clip / math.sqrt(clipped_sq) if clipped else 1.0
+                watched[number] = _watched_row(arrays, moments, factor, call.decay)
             grad_total += grad_sq
             update_total += update_sq
             clipped_total += clipped
@@ -168,13 +170,13 @@ class Measurer:
             buffer = self._scratch[key] = xp.empty(largest, dtype=weights.dtype)
         return buffer[: weights.size]  # type: ignore[index]
 
-    def _watch_after(self, call, number, arrays, optimizer, key, after, lr_scale) -> None:
+    def _watch_after(self, call, number, arrays, optimizer, key, after) -> None:
         flat = get_array_module(after).asarray(self._flat[number])
         moments = key in optimizer.mom1 and key in optimizer.mom2
         if moments:
             arrays += [optimizer.mom1[key].reshape(-1)[flat], optimizer.mom2[key].reshape(-1)[flat]]
         arrays.append(after[flat])
-        call.watched[number] = (arrays, moments, lr_scale)
+        call.watched[number] = (arrays, moments)
 
     def _measure_full(self, call, optimizer, key, kept, update) -> None:
         call.has_moments = key in optimizer.mom1 and key in optimizer.mom2
@@ -215,13 +217,13 @@ def _cosine(product: float, first_squared: float, second_squared: float) -> floa
 
 
 def _watched_row(
-    arrays: list[np.ndarray], moments: bool, lr_scale: float, decay: float | None
+    arrays: list[np.ndarray], moments: bool, clip_factor: float, decay: float | None
 ) -> dict[str, list[float] | None]:
     """The columns of a watched weight; the decay as Thinc computes it, the rest of the change is the gradient's."""
     values = [np.asarray(array, dtype=np.float64) for array in arrays]
     w, g, after = values[0], values[1], values[-1]
     row: dict[str, list[float] | None] = dict.fromkeys(WATCHED_COLUMNS)
-    row.update(w=w.tolist(), g=g.tolist(), w_after=after.tolist())
+    row.update(w=w.tolist(), g=g.tolist(), clip_factor=[clip_factor] * w.size, w_after=after.tolist())
     if moments:
         row.update(m=values[2].tolist(), v=values[3].tolist())
     if decay is not None:

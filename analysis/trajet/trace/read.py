@@ -25,6 +25,8 @@ class Trace:
             `train_loss_<component>` and `dev_loss_<component>`.
         predictions: a row an evaluation and sentence.
         watched: a row an update and watched weight: step, watch, index within the watch, w, g, m, v, ...
+        followed: a row a token of each followed sentence, every 25th step: step, sentence, position, token, its
+            right move, the probability of that move before the update.
         torn: whether a last, incomplete line was left out.
     """
 
@@ -35,6 +37,7 @@ class Trace:
     evaluations: pd.DataFrame
     predictions: pd.DataFrame
     watched: pd.DataFrame
+    followed: pd.DataFrame
     torn: bool = False
 
     @property
@@ -83,6 +86,7 @@ def read_trace(path: str | Path) -> Trace:
         evaluations=_evaluation_frame(evaluations),
         predictions=_prediction_frame(evaluations),
         watched=_watched_frame(header.get("watch", []), steps),
+        followed=_followed_frame(header.get("follow", []), steps),
         torn=torn,
     )
 
@@ -190,6 +194,16 @@ def _prediction_frame(rows: list[dict]) -> pd.DataFrame:
         ],
         columns=["step", "text", "ents"],
     )
+
+
+def _followed_frame(sentences: list[dict], rows: list[dict]) -> pd.DataFrame:
+    records = [
+        (row["step"], number, position, sentence["tokens"][position], sentence["moves"][position], decode_number(value))
+        for row in rows
+        for number, (sentence, values) in enumerate(zip(sentences, row.get("followed") or [], strict=False))
+        for position, value in enumerate(values)
+    ]
+    return pd.DataFrame(records, columns=["step", "sentence", "position", "token", "move", "probability"])
 
 
 def _watched_frame(texts: list[str], rows: list[dict]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import Model, Optimizer
 
+from trajet.trace.follow import FOLLOW_EVERY, FollowedSentences
 from trajet.trace.format import short_number
 from trajet.trace.held_out import HeldLosses
 from trajet.trace.measure import Measurer
@@ -38,16 +39,17 @@ class OptimizerTrace:
         level: "steps" (totals), "tensors" (a number a parameter), "full" (moments and directions too).
         watch: single weights, `tok2vec/maxout-2/W[5,0,17]`, or rows, `tok2vec/maxout-2/W[5,0,:]`.
         losses_on: at each evaluation, loss per token on so many fixed train and dev documents; 0 is off.
+        follow: sentences with marked spans; every 25th step, the probability of the right moves on them.
 
     Raises:
         UserError: a setting is out of range; at the first step, an unwritable path or an unknown watch.
     """
 
     def __init__(self, path: str | Path = "trace.jsonl", every: int = 1, level: str = "tensors",
-                 watch: list[str] | None = None, losses_on: int = 0):  # fmt: skip
+                 watch: list[str] | None = None, losses_on: int = 0, follow: list[str] | None = None):  # fmt: skip
         check_settings(path, every, level, losses_on)
         self.path, self.every, self.level, self.losses_on = Path(path), every, level, losses_on
-        self.watch = list(watch or [])
+        self.watch, self.follow = list(watch or []), list(follow or [])
         self._run: _Run | None = None
 
     def __call__(self, nlp: Language, info: dict[str, Any]) -> None:
@@ -80,6 +82,8 @@ class _Run:
         self.evaluation_due = False
         with random_states_kept():
             self.held = HeldLosses(nlp, settings.losses_on) if settings.losses_on else None
+        self.follow = FollowedSentences(nlp, settings.follow)
+        self.followed: list[list[float]] = []
         # A wrong name in `watch` is the user's to hear of before anything is trained or written.
         parse_watches(settings.watch, [p for name in _trainable(nlp, ()) for p in _parameters(nlp, name)])
         self.writer = TraceWriter(settings.path)
@@ -131,6 +135,7 @@ class _Run:
         self.evaluation_due = False
         self.losses, self.docs, self.words = {}, 0, 0
         self.finished = set()
+        self.followed = self.follow.probabilities() if self.recording and step % FOLLOW_EVERY == 0 else []
 
     def _on_update(self, examples, _=None, *, losses=None, sgd=None, exclude=(), annotates=(), **kwargs):
         examples = list(examples)
@@ -169,6 +174,7 @@ class _Run:
             "frozen": list(self.exclude),
             "config": {"optimizer": training.get("optimizer")},
             **{name: getattr(self.settings, name) for name in ("every", "level", "watch", "losses_on")},
+            "follow": self.follow.describe(),
         }
         self.writer.write_header(optimizer, self.parameters, settings)
 
@@ -200,6 +206,8 @@ class _Run:
             "words": self.words,
             "seconds": round(time.perf_counter() - self.start, 3),
         }
+        if self.followed:
+            row["followed"] = self.followed
         self.writer.write_step(row, self.measurer.take(), self.settings.level)
         if self.measurer.reshaped:
             # A label added in mid-run gives a layer another shape; the next rows follow a new list.
