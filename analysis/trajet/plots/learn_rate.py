@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from trajet.plots.style import BLUE, ORANGE, axes_of, binned, dress
+from trajet.plots.style import BLUE, ORANGE, axes_of, binned, dress, thinned
 from trajet.schedule import planned_values
 from trajet.trace import Trace
 
@@ -25,7 +25,7 @@ def data(trace: Trace) -> LearnRate:
     settings = block if isinstance(block, dict) else {}
     planned = planned_values(block, "training.optimizer.learn_rate", max(last, int(settings.get("total_steps", 0))) + 1)
     name = str(settings.get("@schedules", "constant"))
-    keep = np.unique(np.linspace(0, len(planned) - 1, min(len(planned), 801)).round().astype(int))
+    keep = thinned(len(planned))
     observed = binned(trace.steps, ["learn_rate"], how="first")
     return LearnRate(keep, planned[keep], observed["step"].to_numpy(), observed["learn_rate"].to_numpy(), name)
 

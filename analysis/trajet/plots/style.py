@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from trajet.files import write_atomically
 
@@ -25,6 +25,11 @@ def axes_of(ax: Axes | None) -> Axes:
     if ax is None:
         ax = Figure(figsize=PANEL_SIZE, layout="constrained").add_subplot()
     return ax
+
+
+def figure_of(figure: Figure | SubFigure | None, size: tuple[float, float]) -> Figure | SubFigure:
+    """The figure handed in, or a new one of `size` inches; for pictures of several axes."""
+    return Figure(figsize=size, layout="constrained") if figure is None else figure
 
 
 def dress(ax: Axes, title: str, ylabel: str, xlabel: str = "step (one update each)") -> Axes:
@@ -55,6 +60,11 @@ def binned(frame: pd.DataFrame, columns: list[str], by: list[str] | None = None,
     starts = edges[np.searchsorted(edges, frame["step"].to_numpy(), side="right") - 1]
     grouped = frame.assign(step=starts).groupby(["step", *(by or [])], observed=True, sort=True)[columns]
     return grouped.agg(how).reset_index()
+
+
+def thinned(count: int, points: int = 801) -> np.ndarray:
+    """Indices of at most `points` of `count` values, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, points)).round().astype(int))
 
 
 def component_colours(components: list[str]) -> dict[str, str]:
