@@ -23,7 +23,7 @@ ONLY_IN = {
     "transformers": [],
     "spacy_transformers": [],
     "optuna": ["experiments"],
-    "pandas": ["trace/read.py", "plots"],
+    "pandas": ["trace/read.py", "plots", "explain.py"],
 }
 PROJECT = yaml.safe_load((ROOT / "project.yml").read_text(encoding="utf8"))
 COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
