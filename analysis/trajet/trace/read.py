@@ -58,7 +58,7 @@ def read_trace(path: str | Path) -> Trace:
     evaluations: list[dict] = []
     chunks: list[tuple[list[dict], list[dict]]] = []
     torn = False
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         if row is None:
             torn = True
             break
@@ -91,8 +91,14 @@ def read_trace(path: str | Path) -> Trace:
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict | None]]:
-    """(line number, row); None for a torn last line."""
+def read_rows(path: Path) -> Iterator[tuple[int, dict | None]]:
+    """(line number, row) of a trace, line by line; the row is None for a torn last line.
+
+    For what a frame would be too large for; `read_trace` is the usual way.
+
+    Raises:
+        UserError: no such file, or a line that is not a trace's.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:
