@@ -24,6 +24,9 @@ SPLIT = {
     "Saint-Malo-Rennes": "Saint - Malo - Rennes",
     "Bourg-Lyon": "Bourg - Lyon",
     "d'aurec-sur-loire": "d' aurec-sur-loire",
+    "TgV.": "TgV .",
+    "PariS.": "PariS .",
+    "M.": "M.",
 }
 WHOLE = [
     "Saint-Malo",
