@@ -127,3 +127,10 @@ def run_script(module: str, *arguments: object, cwd: Path = ROOT) -> subprocess.
         text=True,
         check=False,
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes begin first, or one worker would end with them while the other has nothing to do."""
+    slow = ("workflow", "trace", "plots", "sentence", "words")
+    order = {name: place for place, name in enumerate(slow)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(slow)))

@@ -155,7 +155,6 @@ def test_the_command_draws_one_run_two_runs_and_a_run_that_is_still_written(trac
         (training / name).mkdir(parents=True)
         (training / name / "trace.jsonl").write_text(text, encoding="utf8")
     for arguments, folder in (
-        (["base"], "base"),
         (["other"], "other"),
         (["base", "other"], "base-other"),
         (["base other"], "base-other"),

@@ -78,9 +78,11 @@ def test_ctrl_c_keeps_both_models_and_the_trace(clone: Path) -> None:
         for part in (f"--vars.{name}", str(value))
     ]
     command = [sys.executable, "-m", "spacy", "project", "run", "fit", ".", *overrides]
+    # A shell's background job ignores the signal, and so would its children; a terminal's does not.
     process = subprocess.Popen(
-        command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     trace = clone / "training" / "stopped" / "trace.jsonl"
     deadline = time.monotonic() + 180
     try:
