@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from spacy.language import Language
 from spacy.util import registry
+from thinc.api import Optimizer, Schedule
 
 from trajet.corpus.tokenizer import split_signs as _split_signs
 from trajet.errors import UserError
@@ -58,6 +59,148 @@ def chain(*callbacks: Callable):
         return nlp
 
     return callback
+
+
+# -- schedules -------------------------------------------------------------------------------------
+
+
+@registry.schedules("trajet.WarmupCosine.v1")
+def warmup_cosine(initial_rate: float, warmup_steps: int, total_steps: int, final_rate: float = 0.0):
+    """Linear warm-up, then half a cosine down to `final_rate`."""
+    from trajet.training.schedules import warmup_cosine
+
+    return warmup_cosine(initial_rate, warmup_steps, total_steps, final_rate)
+
+
+@registry.schedules("trajet.Triangular.v1")
+def triangular(max_rate: float, num_steps: int, cut_frac: float = 0.1, ratio: int = 32):
+    """Slanted triangular that never turns negative: after `num_steps` it stays at max_rate / ratio."""
+    from trajet.training.schedules import triangular
+
+    return triangular(max_rate, num_steps, cut_frac, ratio)
+
+
+@registry.schedules("trajet.Steps.v1")
+def stepwise(initial_rate: float, steps: Sequence[int], factor: float = 0.1):
+    """A rate multiplied by `factor` at each of `steps`."""
+    from trajet.training.schedules import stepwise
+
+    return stepwise(initial_rate, list(steps), factor)
+
+
+# -- optimizers ------------------------------------------------------------------------------------
+
+
+@registry.optimizers("trajet.SGD.v1")
+def momentum_sgd(
+    learn_rate: float | Schedule,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    dampening: float = 0.0,
+    L2: float | Schedule = 0.0,
+    L2_is_weight_decay: bool = True,
+    grad_clip: float | Schedule = 0.0,
+    use_averages: bool = False,
+):
+    """Gradient descent with momentum, or looking ahead with nesterov, see trajet.training.momentum."""
+    from trajet.training.momentum import MomentumSGD
+
+    return MomentumSGD(
+        learn_rate, momentum=momentum, nesterov=nesterov, dampening=dampening, L2=L2,
+        L2_is_weight_decay=L2_is_weight_decay, grad_clip=grad_clip, use_averages=use_averages,
+    )  # fmt: skip
+
+
+@registry.optimizers("trajet.AdamW.v1")
+def adamw(
+    learn_rate: float | Schedule,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    L2: float | Schedule = 0.01,
+    no_decay: Sequence[str] = ("b", "G", "pad"),
+    grad_clip: float | Schedule = 0.0,
+    use_averages: bool = False,
+):
+    """AdamW as torch has it, without decay of biases and norms, see trajet.training.adamw."""
+    from trajet.training.adamw import AdamW
+
+    return AdamW(
+        learn_rate, beta1=beta1, beta2=beta2, eps=eps, L2=L2, no_decay=list(no_decay), grad_clip=grad_clip,
+        use_averages=use_averages,
+    )  # fmt: skip
+
+
+@registry.optimizers("trajet.ProximalL1.v1")
+def proximal_l1(optimizer: Optimizer, L1: float):
+    """Another optimizer, and after each of its steps a soft threshold of learn_rate * L1."""
+    from trajet.training.proximal_l1 import ProximalL1
+
+    return ProximalL1(optimizer, L1)
+
+
+# -- callbacks and readers of a training -----------------------------------------------------------
+
+
+@registry.callbacks("trajet.GlobalClip.v1")
+def global_clip(threshold: float):
+    """For `[training.before_update]`, with `grad_clip = 0`: scale all gradients together to norm `threshold` at most."""
+    from trajet.training.global_clip import GlobalClip
+
+    return _one_line(lambda: GlobalClip(threshold))
+
+
+@registry.callbacks("trajet.Dropout.v1")
+def scheduled_dropout(schedule: Schedule):
+    """For `[training.before_update]`: dropout by schedule; `training.dropout` takes a number only."""
+    from trajet.training.dropout import ScheduledDropout
+
+    return _one_line(lambda: ScheduledDropout(schedule))
+
+
+@registry.callbacks("trajet.WrongLabels.v1")
+def wrong_labels(updates: int = 250, seed: int = 0):
+    """For `[training.before_update]`: the first `updates` learn from wrong labels (an experiment, not a remedy)."""
+    from trajet.training.wrong_labels import WrongLabels
+
+    return _one_line(lambda: WrongLabels(updates, seed))
+
+
+@registry.callbacks("trajet.ReduceOnPlateau.v1")
+def reduce_on_plateau(factor: float = 0.5, patience: int = 3, floor: float = 1e-7):
+    """For `[training.before_update]`: multiply the rate when the score has not risen for `patience` evaluations."""
+    from trajet.training.plateau import ReduceOnPlateau
+
+    return _one_line(lambda: ReduceOnPlateau(factor, patience, floor))
+
+
+@registry.readers("trajet.Share.v1")
+def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
+    """A share of another reader's documents, or what that share leaves."""
+    from trajet.training.share import share_reader
+
+    return share_reader(corpus, share, seed, rest)
+
+
+# -- encoders --------------------------------------------------------------------------------------
+
+
+@registry.architectures("trajet.WindowEncoder.v1")
+def window_encoder(
+    width: int, depth: int, window_size: int = 1, maxout_pieces: int = 3, norm: str = "layer", init: str = "glorot_uniform"
+):
+    """spaCy's MaxoutWindowEncoder with the normalisation and the first weights to choose."""
+    from trajet.encoders.window import window_encoder
+
+    return window_encoder(width, depth, window_size, maxout_pieces, norm, init)
+
+
+@registry.architectures("trajet.RecurrentEncoder.v1")
+def recurrent_encoder(cell: str, width: int, depth: int = 1, dropout: float = 0.0):
+    """A bidirectional LSTM or GRU over each document (torch)."""
+    from trajet.encoders.recurrent import recurrent_encoder
+
+    return recurrent_encoder(cell, width, depth, dropout)
 
 
 def _one_line(make: Callable[[], Callable]) -> Callable:

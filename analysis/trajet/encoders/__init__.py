@@ -1,0 +1,1 @@
+"""Encoders that a config can name in place of spaCy's own."""

@@ -1,0 +1,1 @@
+"""Many runs: variants, one run, studies, statistics, the rate range test."""
