@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 
 from spacy.language import Language
 from spacy.util import registry
-from thinc.api import Optimizer, Schedule
+from thinc.api import Optimizer
+from thinc.optimizers import FloatOrSeq
+from thinc.types import Generator
 
 from trajet.corpus.tokenizer import split_signs as _split_signs
 from trajet.errors import UserError
@@ -93,13 +95,13 @@ def stepwise(initial_rate: float, steps: Sequence[int], factor: float = 0.1):
 
 @registry.optimizers("trajet.SGD.v1")
 def momentum_sgd(
-    learn_rate: float | Schedule,
+    learn_rate: FloatOrSeq,
     momentum: float = 0.9,
     nesterov: bool = False,
     dampening: float = 0.0,
-    L2: float | Schedule = 0.0,
+    L2: FloatOrSeq = 0.0,
     L2_is_weight_decay: bool = True,
-    grad_clip: float | Schedule = 0.0,
+    grad_clip: FloatOrSeq = 0.0,
     use_averages: bool = False,
 ):
     """Gradient descent with momentum, or looking ahead with nesterov, see trajet.training.momentum."""
@@ -113,13 +115,13 @@ def momentum_sgd(
 
 @registry.optimizers("trajet.AdamW.v1")
 def adamw(
-    learn_rate: float | Schedule,
+    learn_rate: FloatOrSeq,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
-    L2: float | Schedule = 0.01,
+    L2: FloatOrSeq = 0.01,
     no_decay: Sequence[str] = ("b", "G", "pad"),
-    grad_clip: float | Schedule = 0.0,
+    grad_clip: FloatOrSeq = 0.0,
     use_averages: bool = False,
 ):
     """AdamW as torch has it, without decay of biases and norms, see trajet.training.adamw."""
@@ -151,7 +153,7 @@ def global_clip(threshold: float):
 
 
 @registry.callbacks("trajet.Dropout.v1")
-def scheduled_dropout(schedule: Schedule):
+def scheduled_dropout(schedule: Generator):
     """For `[training.before_update]`: dropout by schedule; `training.dropout` takes a number only."""
     from trajet.training.dropout import ScheduledDropout
 
