@@ -381,3 +381,75 @@ def _thinc_end(step: Step, state: State, settings: ThincSettings) -> Step:
 
 def _ratio(eps: float, scale: float) -> float:
     return float(eps / scale)
+
+
+# -- as this project's optimizers do it ------------------------------------------------------------
+
+
+def thinc_momentum(w: Array, g: Array, state: State, settings: ThincSettings, beta1: float = 0.9,
+                   dampening: float = 0.0, nesterov: bool = False) -> Step:  # fmt: skip
+    """Momentum in Thinc's order: trajet.SGD.v1.
+
+        g' = clip(g, or g + L2 * w_{t-1} if L2 is not weight decay)
+        m_t = beta1 * m_{t-1} + (1 - dampening) * g'
+        w' = w_{t-1} - lr_scale * learn_rate * (g' + beta1 * m_t  if nesterov else  m_t)
+        w_t = w' - lr_scale * learn_rate * L2 * w'       if L2 is weight decay
+
+    Args:
+        settings: its betas and eps are not used.
+        beta1: the momentum.
+
+    Source: `momentum`, with Thinc's clip, decay and average around it.
+    """
+    w, g, used, norm, factor = _thinc_gradient(w, g, settings)
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = momentum(w, used, state, settings.lr_scale * settings.learn_rate, beta1, dampening, nesterov)
+    step = replace(step, g=g, learn_rate=settings.learn_rate, grad_norm=norm, clip_factor=factor)
+    return _thinc_end(step, state, settings)
+
+
+def thinc_adamw(w: Array, g: Array, state: State, settings: ThincSettings) -> Step:
+    """AdamW with Thinc's clip before and its average after it: trajet.AdamW.v1.
+
+        g' = clip(g)
+        w_t = w_{t-1} - lr_scale * learn_rate * (L2 * w_{t-1} + m_hat / (sqrt(v_hat) + eps))
+
+    A g'^2 beyond the range of float32 becomes inf, as in `thinc_adam`. For a tensor that does not decay, L2 is 0.
+
+    Source: `adamw`; Loshchilov & Hutter 2019, Algorithm 2.
+    """
+    settings = replace(settings, L2_is_weight_decay=True)
+    w, g, used, norm, factor = _thinc_gradient(w, g, settings)
+    step = _moments(w, g, used, state, settings.learn_rate, settings.beta1, settings.beta2, largest=_FLOAT32_MAX)
+    scaled = settings.lr_scale * settings.learn_rate
+    step = _finish(step, scaled / (np.sqrt(step.v_hat) + settings.eps), settings.eps)
+    decay = -scaled * settings.L2 * step.w
+    with np.errstate(invalid="ignore"):
+        step = replace(step, decay_part=decay, w_after=step.w_after + decay, grad_norm=norm, clip_factor=factor)
+    return replace(step, average=_average(step, state, settings))
+
+
+def proximal_l1(step: Step, state: State, threshold: float, settings: ThincSettings | None = None) -> Step:
+    """Another step, and after it every weight goes towards 0 by `threshold` and stops there.
+
+        w_t = sign(w') * max(|w'| - threshold, 0)        w' = step.w_after
+
+    What it takes is counted to the decay.
+
+    Args:
+        step: of any function here.
+        state: of the tensor before the step.
+        threshold: learn_rate * L1, and lr_scale where there is one.
+        settings: whether averages are kept; they are of the weights after the threshold.
+
+    Source: Duchi & Singer 2009 (FOBOS), section 5.1; Parikh & Boyd 2014, section 6.5.2.
+    """
+    with np.errstate(invalid="ignore"):
+        after = np.sign(step.w_after) * np.maximum(np.abs(step.w_after) - threshold, 0)
+        step = replace(step, decay_part=step.decay_part + (after - step.w_after), w_after=after)
+    return step if settings is None else replace(step, average=_average(step, state, settings))
+
+
+def _average(step: Step, state: State, settings: ThincSettings) -> Array | None:
+    # Of weights that are already decayed: `_thinc_end` has nothing to add but the average.
+    return _thinc_end(step, state, replace(settings, L2=0.0)).average

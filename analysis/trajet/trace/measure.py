@@ -3,6 +3,9 @@
 `finish_update` hands each tensor to the optimizer; `Measurer` stands in for the optimizer, looks at the
 tensor before and after, and lets the real optimizer do its work untouched. Sums are taken where the
 arrays live and fetched once a step: on a GPU there is one copy to the host a step, not one a tensor.
+
+The two parts of an update follow Thinc's formula; an optimizer of another formula tells them
+(trajet.training.formula.TellsItsFormula), and of any other they stay unknown.
 """
 
 import math
@@ -15,6 +18,7 @@ from thinc.api import Optimizer, get_array_module
 
 from trajet.trace.format import FULL_COLUMNS, TENSOR_COLUMNS, WATCHED_COLUMNS
 from trajet.trace.parameters import Key, Parameter, Watch
+from trajet.training.formula import decays_like_thinc, effective_eps_of, share_of_result, tells_its_formula
 
 
 @dataclass
@@ -36,11 +40,16 @@ class _Call:
     index: int
     sums: list = field(default_factory=list)
     clip: float = 0.0
+    # What a global clip multiplies the gradient with after this was measured.
+    global_factor: float = 1.0
+    # Thinc's decay as a share of the final weights; None if it is told or unknown.
     decay: float | None = None
+    # Of a told decay: the squared norms of both parts, nothing if there was no decay.
+    parts: list | None = None
     effective_eps: float | None = None
     has_previous: bool = False
-    has_moments: bool = False
-    watched: dict[int, tuple[list, bool]] = field(default_factory=dict)
+    moments: list[str] = field(default_factory=list)
+    watched: dict[int, tuple[list, list[str]]] = field(default_factory=dict)
 
 
 class Measurer:
@@ -59,7 +68,9 @@ class Measurer:
         self.parameters = list(parameters)
         self.reshaped = False
         self._full = level == "full"
-        self._follows_thinc = type(real_optimizer(optimizer)).__call__ is Optimizer.__call__
+        real = real_optimizer(optimizer)
+        self._follows_thinc = decays_like_thinc(real)
+        self._tells = tells_its_formula(real)
         self._by_key: dict[Key, deque[int]] = defaultdict(deque)
         for index, parameter in enumerate(self.parameters):
             self._by_key[parameter.key].append(index)
@@ -98,6 +109,7 @@ class Measurer:
         xp.copyto(before, weights.reshape(-1))
         grad = gradient.reshape(-1)
         call.clip = float(optimizer.grad_clip or 0.0)
+        call.global_factor = getattr(optimizer, "gradient_factor", 1.0)
         l2 = float(optimizer.L2)
         decays = l2 != 0 and optimizer.L2_is_weight_decay
         grad_squared = grad.dot(grad)
@@ -108,20 +120,26 @@ class Measurer:
             clipped_squared = total.dot(total)
         for number in self._watches.get(index, ()):
             flat = xp.asarray(self._flat[number])
-            call.watched[number] = ([before[flat], grad[flat]], False)
+            call.watched[number] = ([before[flat], grad[flat]], ["w", "g"])
         kept = grad.copy() if self._full else None
 
         result = optimizer(key, weights, gradient, lr_scale=lr_scale)
 
         after = result[0].reshape(-1)
+        told = optimizer.decay_part(key, before, after, lr_scale) if self._tells else None
         update = xp.subtract(after, before, out=before)
         call.sums = [grad_squared, clipped_squared, after.dot(after), update.dot(update), update.dot(after)]
         if self._follows_thinc:
             factor = lr_scale * float(optimizer.learn_rate) * l2 if decays else 0.0
-            # The decay came last, w = w' - factor * w', so in terms of the final w it took factor / (1 - factor) * w.
-            call.decay = factor / (1 - factor) if factor != 1 else math.inf
-        for number, (arrays, _) in call.watched.items():
-            self._watch_after(call, number, arrays, optimizer, key, after)
+            call.decay = share_of_result(factor)
+        elif self._tells:
+            call.parts = _squared_parts(update, told)
+        for number, (arrays, names) in call.watched.items():
+            flat = xp.asarray(self._flat[number])
+            # What there is of them: momentum has no v, plain descent neither.
+            found = {"m": optimizer.mom1.get(key), "v": optimizer.mom2.get(key), "w_after": after, "decay_part": told}
+            names += [name for name, array in found.items() if array is not None]
+            arrays += [array.reshape(-1)[flat] for array in found.values() if array is not None]
         if self._full:
             self._measure_full(call, optimizer, key, kept, update)
         self._calls.append(call)
@@ -150,12 +168,17 @@ class Measurer:
                 part = update_sq + 2 * call.decay * cross + call.decay**2 * weight_sq
                 columns["gradient_part_norm"][index] = math.sqrt(max(part, 0.0))
                 columns["decay_part_norm"][index] = call.decay * math.sqrt(weight_sq)
+            elif call.parts is not None:
+                decay_sq, gradient_sq = call.parts or (0.0, update_sq)
+                columns["gradient_part_norm"][index] = math.sqrt(gradient_sq)
+                columns["decay_part_norm"][index] = math.sqrt(decay_sq)
             if self._full:
                 self._full_columns(columns, call, grad_sq, update_sq)
-            for number, (arrays, moments) in call.watched.items():
+            for number, (arrays, kept) in call.watched.items():
                 # As Thinc scales them: threshold / norm.
-                factor = call.clip / math.sqrt(clipped_sq) if clipped else 1.0
-                watched[number] = _watched_row(arrays, moments, factor, call.decay)
+                factor = call.clip / math.sqrt(clipped_sq) if clipped else call.global_factor
+                values = dict(zip(kept, arrays, strict=True))
+                watched[number] = _watched_row(values, factor, call.decay, call.parts is not None)
             grad_total += grad_sq
             update_total += update_sq
             clipped_total += clipped
@@ -170,24 +193,15 @@ class Measurer:
             buffer = self._scratch[key] = xp.empty(largest, dtype=weights.dtype)
         return buffer[: weights.size]  # type: ignore[index]
 
-    def _watch_after(self, call, number, arrays, optimizer, key, after) -> None:
-        flat = get_array_module(after).asarray(self._flat[number])
-        moments = key in optimizer.mom1 and key in optimizer.mom2
-        if moments:
-            arrays += [optimizer.mom1[key].reshape(-1)[flat], optimizer.mom2[key].reshape(-1)[flat]]
-        arrays.append(after[flat])
-        call.watched[number] = (arrays, moments)
-
     def _measure_full(self, call, optimizer, key, kept, update) -> None:
-        call.has_moments = key in optimizer.mom1 and key in optimizer.mom2
         call.has_previous = call.index in self._previous and self._previous[call.index].size == kept.size
         call.sums.append(update.dot(kept))
-        if call.has_moments:
-            m, v = optimizer.mom1[key].reshape(-1), optimizer.mom2[key].reshape(-1)
-            call.sums += [m.dot(m), v.dot(v)]
-            if self._follows_thinc and not optimizer.use_radam:
-                # Thinc adds eps to sqrt(v) uncorrected: in terms of sqrt(v_hat) it is eps / sqrt(1 - beta2^t).
-                call.effective_eps = optimizer.eps / math.sqrt(1 - optimizer.b2 ** optimizer.nr_update[key])
+        for name, store in (("mom1", optimizer.mom1), ("mom2", optimizer.mom2)):
+            if key in store:
+                moment = store[key].reshape(-1)
+                call.moments.append(name)
+                call.sums.append(moment.dot(moment))
+        call.effective_eps = effective_eps_of(real_optimizer(optimizer), key)
         if call.has_previous:
             previous = self._previous[call.index]
             call.sums += [kept.dot(previous), previous.dot(previous)]
@@ -196,17 +210,16 @@ class Measurer:
     def _full_columns(self, columns, call, grad_sq, update_sq) -> None:
         rest = call.sums[5:]
         columns["cos_update_descent"][call.index] = _cosine(-rest.pop(0), update_sq, grad_sq)
-        if call.has_moments:
-            columns["mom1_norm"][call.index] = math.sqrt(rest.pop(0))
-            columns["mom2_norm"][call.index] = math.sqrt(rest.pop(0))
-            columns["effective_eps"][call.index] = call.effective_eps
+        for name in call.moments:
+            columns[f"{name}_norm"][call.index] = math.sqrt(rest.pop(0))
+        columns["effective_eps"][call.index] = call.effective_eps
         if call.has_previous:
             columns["cos_previous_gradient"][call.index] = _cosine(rest[0], grad_sq, rest[1])
 
 
 def real_optimizer(optimizer: object) -> object:
     """The optimizer behind any number of stand-ins."""
-    while isinstance(optimizer, Measurer):
+    while hasattr(optimizer, "recorded_optimizer"):
         optimizer = optimizer.recorded_optimizer
     return optimizer
 
@@ -216,19 +229,34 @@ def _cosine(product: float, first_squared: float, second_squared: float) -> floa
     return product / length if length > 0 else None
 
 
+def _squared_parts(update, decay) -> list:
+    """Squared norms of the decay part and of the rest, the gradient part; nothing without a decay."""
+    if decay is None:
+        return []
+    rest = update - decay
+    return [decay.dot(decay), rest.dot(rest)]
+
+
 def _watched_row(
-    arrays: list[np.ndarray], moments: bool, clip_factor: float, decay: float | None
+    arrays: dict[str, np.ndarray], clip_factor: float, decay: float | None, told: bool
 ) -> dict[str, list[float] | None]:
-    """The columns of a watched weight; the decay as Thinc computes it, the rest of the change is the gradient's."""
-    values = [np.asarray(array, dtype=np.float64) for array in arrays]
-    w, g, after = values[0], values[1], values[-1]
-    row: dict[str, list[float] | None] = dict.fromkeys(WATCHED_COLUMNS)
-    row.update(w=w.tolist(), g=g.tolist(), clip_factor=[clip_factor] * w.size, w_after=after.tolist())
-    if moments:
-        row.update(m=values[2].tolist(), v=values[3].tolist())
+    """The columns of a watched weight; the decay by its formula, the rest of the change is the gradient's.
+
+    Args:
+        arrays: w, g, w_after; m, v and decay_part where there are such.
+        decay: Thinc's, as a share of the final weights.
+        told: whether the optimizer told its decay; no decay_part means none then.
+    """
+    values = {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
+    w, after = values["w"], values["w_after"]
     if decay is not None:
-        decay_part = -decay * after
-        row.update(decay_part=decay_part.tolist(), gradient_part=(after - w - decay_part).tolist())
+        values["decay_part"] = -decay * after
+    elif told:
+        values.setdefault("decay_part", np.zeros_like(w))
+    if "decay_part" in values:
+        values["gradient_part"] = after - w - values["decay_part"]
+    row: dict[str, list[float] | None] = dict.fromkeys(WATCHED_COLUMNS)
+    row.update({name: value.tolist() for name, value in values.items()}, clip_factor=[clip_factor] * w.size)
     return row
 
 
@@ -236,7 +264,7 @@ def _fetch(calls: list[_Call]) -> None:
     """Bring all device values of a step to the host: nothing to do for numpy, one copy for a GPU."""
     device: list = []
     for call in calls:
-        for arrays in [call.sums, *(watched[0] for watched in call.watched.values())]:
+        for arrays in [call.sums, call.parts or [], *(watched[0] for watched in call.watched.values())]:
             for position, array in enumerate(arrays):
                 if isinstance(array, np.generic):
                     arrays[position] = float(array)

@@ -1,13 +1,10 @@
 """Recording a spaCy training run, hung on `[training.before_update]`.
 
-spaCy calls this before each update with the pipeline and the step, never with the optimizer. So at the
-first step three things are put in place: each component's root model gets a subclass of its own class
-whose `finish_update` passes a `Measurer` for the optimizer, and `nlp.update` and `nlp.evaluate` are
-replaced on this one `nlp` to see losses and scores. Nothing of it is saved with the pipeline, and neither
-the optimizer nor the random state is touched: the trained bytes are those of a run without the trace.
+The hooks of `trajet.training.hooks` pass a `Measurer` for the optimizer to each component's `finish_update` and see
+losses and scores. Nothing of it is saved with the pipeline, and neither the optimizer nor the random
+state is touched: the trained bytes are those of a run without the trace.
 """
 
-import functools
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +13,7 @@ from typing import Any
 
 from spacy.language import Language
 from spacy.training import Example
-from thinc.api import Model, Optimizer
+from thinc.api import Optimizer
 
 from trajet.trace.follow import FOLLOW_EVERY, FollowedSentences
 from trajet.trace.format import short_number
@@ -25,6 +22,7 @@ from trajet.trace.measure import Measurer
 from trajet.trace.parameters import Parameter, Watch, name_parameters, parse_watches
 from trajet.trace.unchanged import random_states_kept
 from trajet.trace.writer import TraceWriter, check_settings, scheduled_values
+from trajet.training.hooks import Hook, Hooks, hooks_of, trained_components
 
 # Sentences whose predictions are kept at each evaluation.
 _SHOWN_SENTENCES = 4
@@ -54,22 +52,25 @@ class OptimizerTrace:
 
     def __call__(self, nlp: Language, info: dict[str, Any]) -> None:
         """Called by spaCy before each update with {"step", "epoch"}."""
-        if self._run is None or self._run.nlp is not nlp or info["step"] < self._run.step:
-            if self._run is not None:
-                self._run.remove()
-            self._run = _Run(self, nlp)
+        with hooks_of(nlp, info["step"]) as hooks:
+            if self._run is None or self._run.hooks is not hooks:
+                if self._run is not None:
+                    self._run.hooks.remove()
+                self._run = _Run(self, hooks)
+                hooks.join(self._run)
         self._run.begin_step(info["step"], info["epoch"])
 
 
-class _Run:
+class _Run(Hook):
     """One training run under trace."""
 
-    def __init__(self, settings: OptimizerTrace, nlp: Language):
-        self.settings, self.nlp = settings, nlp
+    observes = True
+
+    def __init__(self, settings: OptimizerTrace, hooks: Hooks):
+        nlp = hooks.nlp
+        self.settings, self.hooks, self.nlp = settings, hooks, nlp
         self.step, self.epoch, self.recording = -1, 0, False
         self.start = time.perf_counter()
-        self.exclude: tuple[str, ...] = ()
-        self.annotates: tuple[str, ...] = ()
         self.losses: dict[str, float] = {}
         self.docs = self.words = 0
         self.finished: set[str] = set()
@@ -78,52 +79,19 @@ class _Run:
         self.learn_rate: float | None = None
         self.parameters: list[Parameter] = []
         self.watches: list[Watch] = []
+        self.global_clip_factor: float | None = None
         self.measurer: Measurer | None = None
-        self.evaluation_due = False
         with random_states_kept():
             self.held = HeldLosses(nlp, settings.losses_on) if settings.losses_on else None
         self.follow = FollowedSentences(nlp, settings.follow)
         self.followed: list[list[float]] = []
         # A wrong name in `watch` is the user's to hear of before anything is trained or written.
-        parse_watches(settings.watch, [p for name in _trainable(nlp, ()) for p in _parameters(nlp, name)])
+        parse_watches(settings.watch, [p for name in trained_components(nlp) for p in _parameters(nlp, name)])
         self.writer = TraceWriter(settings.path)
-        _remove_stale_hooks(nlp)
-        self._hooked: list[tuple[Model, type]] = []
-        for name in _trainable(nlp, ()):
-            self._hook_model(name, nlp.get_pipe(name).model)
-        self._update, self._evaluate = nlp.update, nlp.evaluate
-        nlp.update = self._hook_method(self._update, self._on_update)  # type: ignore[method-assign]
-        nlp.evaluate = self._hook_method(self._evaluate, self._on_evaluate)  # type: ignore[method-assign]
 
-    # -- hooks ---------------------------------------------------------------------------------
-
-    def _hook_model(self, component: str, model: Model) -> None:
-        original = type(model)
-
-        def finish_update(hooked: Model, optimizer: Optimizer) -> None:
-            self._on_finish_update(component, hooked, functools.partial(original.finish_update, hooked), optimizer)
-
-        model.__class__ = type(original.__name__, (original,), {
-            "__slots__": (), "finish_update": finish_update, "__module__": original.__module__,
-        })  # fmt: skip
-        self._hooked.append((model, original))
-
-    def _hook_method(self, original: Callable, replacement: Callable) -> Callable:
-        @functools.wraps(original)
-        def hooked(*args, **kwargs):
-            return replacement(*args, **kwargs)
-
-        hooked.trajet_run = self  # type: ignore[attr-defined]
-        return hooked
-
-    def remove(self) -> None:
-        """Take the hooks off again and close the file."""
+    def on_removed(self) -> None:
+        """Write what is complete and close the file."""
         self._write_step()
-        for model, original in self._hooked:
-            model.__class__ = original
-        for name in ("update", "evaluate"):
-            if getattr(self.nlp.__dict__.get(name), "trajet_run", None) is self:
-                del self.nlp.__dict__[name]
         self.writer.close()
 
     # -- one step ------------------------------------------------------------------------------
@@ -132,24 +100,21 @@ class _Run:
         self._write_step()
         self.step, self.epoch = step, epoch
         self.recording = step % self.settings.every == 0
-        self.evaluation_due = False
         self.losses, self.docs, self.words = {}, 0, 0
         self.finished = set()
         self.followed = self.follow.probabilities() if self.recording and step % FOLLOW_EVERY == 0 else []
 
-    def _on_update(self, examples, _=None, *, losses=None, sgd=None, exclude=(), annotates=(), **kwargs):
-        examples = list(examples)
-        losses = {} if losses is None else losses
-        self.exclude, self.annotates = tuple(exclude), tuple(annotates)
+    def on_update(self, update: Callable, examples: list[Example], **settings: Any) -> dict[str, float]:
+        losses = settings["losses"]
         before = dict(losses)
         self.docs += len(examples)
         self.words += sum(len(example) for example in examples)
-        result = self._update(examples, _, losses=losses, sgd=sgd, exclude=exclude, annotates=annotates, **kwargs)
+        result = update(examples, **settings)
         for name, value in losses.items():
             self.losses[name] = self.losses.get(name, 0.0) + float(value) - float(before.get(name, 0.0))
         return result
 
-    def _on_finish_update(self, component: str, model: Model, finish: Callable, optimizer: Optimizer) -> None:
+    def on_finish_update(self, component: str, finish: Callable[[Any], None], optimizer: Optimizer) -> None:
         if self.optimizer is None:
             self._first_update(optimizer)
         if not self.recording:
@@ -157,10 +122,11 @@ class _Run:
         else:
             self.learn_rate = float(optimizer.learn_rate)
             self.scheduled = scheduled_values(optimizer)
+            self.global_clip_factor = getattr(optimizer, "gradient_factor", None)
             assert self.measurer is not None
             finish(self.measurer.use(optimizer))
         self.finished.add(component)
-        if component == _trainable(self.nlp, self.exclude)[-1]:
+        if component == trained_components(self.nlp, self.hooks.exclude)[-1]:
             self._write_step()
 
     def _first_update(self, optimizer: Optimizer) -> None:
@@ -171,7 +137,7 @@ class _Run:
         settings = {
             "seed": training.get("seed"),
             "pipeline": list(self.nlp.pipe_names),
-            "frozen": list(self.exclude),
+            "frozen": list(self.hooks.exclude),
             "config": {"optimizer": training.get("optimizer")},
             **{name: getattr(self.settings, name) for name in ("every", "level", "watch", "losses_on")},
             "follow": self.follow.describe(),
@@ -180,7 +146,9 @@ class _Run:
 
     def _list_parameters(self) -> None:
         assert self.optimizer is not None
-        self.parameters = [p for name in _trainable(self.nlp, self.exclude) for p in _parameters(self.nlp, name)]
+        self.parameters = [
+            p for name in trained_components(self.nlp, self.hooks.exclude) for p in _parameters(self.nlp, name)
+        ]
         known = {parameter.name for parameter in self.parameters}
         self.watches = parse_watches(
             [t for t in self.settings.watch if t.split("[")[0].strip() in known], self.parameters
@@ -192,7 +160,6 @@ class _Run:
         if not self.finished:
             return
         self.finished = set()
-        self.evaluation_due = True
         if not self.recording:
             return
         assert self.measurer is not None
@@ -206,6 +173,8 @@ class _Run:
             "words": self.words,
             "seconds": round(time.perf_counter() - self.start, 3),
         }
+        if self.global_clip_factor is not None:
+            row["global_clip_factor"] = self.global_clip_factor
         if self.followed:
             row["followed"] = self.followed
         self.writer.write_step(row, self.measurer.take(), self.settings.level)
@@ -218,17 +187,12 @@ class _Run:
 
     # -- evaluation ----------------------------------------------------------------------------
 
-    def _on_evaluate(self, examples, **kwargs):
-        if not self.evaluation_due and not self.finished:
-            return self._evaluate(examples, **kwargs)
+    def on_evaluated(self, examples: list[Example], scores: dict[str, Any]) -> None:
         self._write_step()
-        self.evaluation_due = False
-        examples = list(examples)
-        scores = self._evaluate(examples, **kwargs)
         began = time.perf_counter()
         # Even a prediction may draw: spacy-transformers decides by chance when to empty a cache.
         with random_states_kept():
-            losses = self.held.measure(examples, self.exclude, self.annotates, self._update) if self.held else None
+            losses = self._held_losses(examples)
             predictions = _predictions(self.nlp, examples[:_SHOWN_SENTENCES])
         row = {
             "kind": "evaluation",
@@ -242,29 +206,15 @@ class _Run:
         row["seconds"] = round(time.perf_counter() - self.start, 3)
         row["trace_seconds"] = round(time.perf_counter() - began, 3)
         self.writer.write(row)
-        return scores
 
-
-def _trainable(nlp: Language, exclude: tuple[str, ...]) -> list[str]:
-    """Names of the components that the training loop updates, in its order and by its own rule."""
-    return [
-        name
-        for name, pipe in nlp.pipeline
-        if name not in exclude
-        and getattr(pipe, "is_trainable", False)
-        and isinstance(getattr(pipe, "model", None), Model)
-    ]
+    def _held_losses(self, dev: list[Example]) -> dict[str, dict[str, float]] | None:
+        if self.held is None:
+            return None
+        return self.held.measure(dev, self.hooks.exclude, self.hooks.annotates, self.hooks.update)
 
 
 def _parameters(nlp: Language, component: str) -> list[Parameter]:
     return name_parameters(component, nlp.get_pipe(component).model)
-
-
-def _remove_stale_hooks(nlp: Language) -> None:
-    """Take off the hooks of an earlier run on the same `nlp`: they would go on writing to its file."""
-    run = getattr(nlp.__dict__.get("update"), "trajet_run", None)
-    if run is not None and run.optimizer is not None:
-        run.remove()
 
 
 def _predictions(nlp: Language, examples: list[Example]) -> list[dict]:

@@ -12,6 +12,7 @@ from trajet.errors import UserError
 from trajet.trace.format import FORMAT, LEVELS, WATCHED_COLUMNS, encode, short_number, watched_number
 from trajet.trace.measure import Measured, real_optimizer
 from trajet.trace.parameters import Parameter
+from trajet.training.formula import tells_its_formula
 
 _PACKAGES = ("trajet", "spacy", "thinc", "numpy", "torch", "spacy-transformers", "transformers")
 
@@ -98,6 +99,7 @@ def describe_optimizer(optimizer: Optimizer) -> dict:
     return {
         "class": f"{type(real).__module__}.{type(real).__qualname__}",
         **settings,
+        **(real.own_settings() if tells_its_formula(real) else {}),
         "use_averages": averages is not None,
         "scheduled": sorted(config_names.get(name, name) for name in getattr(real, "schedules", {})),
     }

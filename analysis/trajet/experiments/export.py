@@ -1,0 +1,99 @@
+"""The finished trials of a study as a small file that can be committed, and back.
+
+JSON Lines: a first line {"kind": "study", ...} with what all trials share, then a line a training, by variant and seed.
+The same study gives the same bytes: no times, no host names, no trial numbers, four digits.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from trajet.errors import UserError
+from trajet.experiments.result import Result
+from trajet.experiments.study import RunStudy
+from trajet.files import read_text, write_atomically
+
+_DIGITS = 4
+
+
+def write_export(study: RunStudy, path: Path) -> int:
+    """Write the finished trainings of a study; of a variant and seed trained under several keys, the latest planned.
+
+    Args:
+        study: any.
+        path: of the file; its folder is made.
+    Returns:
+        How many trainings were written; without any there is no file.
+    Raises:
+        UserError: two of them were scored on different dev splits.
+    """
+    trials = _latest(study.trials(TrialState.COMPLETE))
+    results = [Result.from_dict(trial.user_attrs["result"], f"trial {trial.number}") for trial in trials]
+    if not results:
+        return 0
+    frames = results[0].frames
+    for result in results:
+        if result.frames != frames:
+            raise UserError(
+                f"study {study.name}: {result.name} seed {result.seed} was scored on another dev split than "
+                f"{results[0].name} seed {results[0].seed}; begin another study"
+            )
+    names = {result.name for result in results}
+    about = {name: text for name, text in study.optuna.user_attrs.get("variants", {}).items() if name in names}
+    header = {
+        "kind": "study",
+        "study": study.name,
+        "budget": study.optuna.user_attrs.get("updates"),
+        "variants": about,
+        "frames": frames,
+    }
+    lines = [json.dumps(header, ensure_ascii=False)]
+    lines += [json.dumps(_row(result), ensure_ascii=False, allow_nan=False) for result in results]
+    write_atomically(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf8"))
+    return len(results)
+
+
+def read_export(path: Path) -> list[Result]:
+    """The trainings of an exported study, by variant and seed; their times are None.
+
+    Raises:
+        UserError: no such file, or not an export.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path, "give the file that `ablate` exported").splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}:{number}: not JSON ({error.msg}); export the study again") from None
+    if not rows or not isinstance(rows[0], dict) or rows[0].get("kind") != "study":
+        raise UserError(f"{path}:1: not the first line of an exported study; give the file that `ablate` exported")
+    frames = rows[0].get("frames")
+    return [Result.from_dict({"frames": frames, **row}, f"{path}:{number}") for number, row in enumerate(rows[1:], 2)]
+
+
+def _latest(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    latest = {(trial.user_attrs["variant"], trial.user_attrs["seed"]): trial for trial in trials}
+    return [latest[cell] for cell in sorted(latest)]
+
+
+def _row(result: Result) -> dict[str, Any]:
+    values = result.to_dict()
+    # In the first line for all.
+    del values["frames"]
+    # Times differ from run to run; the key stays, because a Result has it.
+    values["cpu_seconds"] = None
+    values["evaluations"] = [
+        {name: value for name, value in entry.items() if not name.startswith("seconds")} for entry in result.evaluations
+    ]
+    return _rounded(values)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        # A diverged run's numbers; JSON has no word for them.
+        return float(f"{value:.{_DIGITS}g}") if abs(value) < float("inf") else None
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

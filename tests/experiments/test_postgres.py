@@ -1,0 +1,120 @@
+"""Many machines: a real PostgreSQL, three worker processes, one of them killed, the server restarted under the others."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from tests.conftest import ROOT
+from tests.experiments.postgres import PASSWORD, Postgres, find_postgres
+from tests.experiments.small_variants import write_small_variants
+from trajet.experiments.export import read_export, write_export
+from trajet.experiments.run import trial_key
+from trajet.experiments.storage import Heartbeat, open_storage
+from trajet.experiments.study import Planned, RunStudy, create_study
+from trajet.experiments.variants import load_variants, resolve
+from trajet.experiments.worker import Process, start_workers
+
+# Of a second each would do, but a loaded machine keeps a living worker from its mark for seconds.
+HEARTBEAT = Heartbeat(interval=4, grace=10)
+UPDATES = 60
+# Far more than it takes; only a defect is to meet them.
+DEADLINE = 600
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    binaries = find_postgres()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server installed here (apt-get install postgresql)")
+    server = Postgres(binaries)
+    yield server
+    server.remove()
+
+
+def _until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + DEADLINE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+    return found
+
+
+def _at_work(study: RunStudy, *pids: int) -> list[FrozenTrial]:
+    """Trials that these workers train: begun, and not yet half done."""
+    return [
+        trial
+        for trial in study.trials(TrialState.RUNNING)
+        if len(trial.intermediate_values) == 1 and int(trial.user_attrs["worker"].split("-")[-2]) in pids
+    ]
+
+
+def _plan(folder: Path, overrides: dict[str, Any]) -> list[Planned]:
+    variants = load_variants(write_small_variants(folder, overrides))
+    configs = {
+        (name, seed): resolve(variants[name], UPDATES, seed) for seed in range(3) for name in ("base", "clip-none")
+    }
+    return [Planned(*cell, trial_key(config), config.to_str()) for cell, config in configs.items()]
+
+
+def test_each_training_is_completed_once_whatever_dies(
+    server: Postgres, tmp_path: Path, overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    storage = open_storage(server.url, HEARTBEAT)
+    assert storage.engine.dialect.driver == "psycopg"
+    study = create_study(storage, "s", UPDATES)
+    plan = _plan(tmp_path / "variants", overrides)
+    assert study.enqueue(plan).added == 6
+    command = [sys.executable, "-m", "scripts.worker", "--study", "s", "--folder", str(tmp_path / "runs")]
+    workers = start_workers(command, 3, tmp_path / "logs", server.url)
+    try:
+        victim = _until(lambda: _at_work(study, *(w.process.pid for w in workers)), "no worker began")[0]
+        pid = int(victim.user_attrs["worker"].split("-")[-2])
+        os.kill(pid, signal.SIGKILL)
+        live = [worker for worker in workers if worker.process.pid != pid]
+        # Away for longer than the grace period: nobody may take those for dead who could not tell that they live.
+        held = _until(lambda: _at_work(study, *(w.process.pid for w in live)), "no other worker is in mid-trial")[0]
+        server.restart(down_seconds=HEARTBEAT.grace + 1)
+        codes = [worker.process.wait(DEADLINE) for worker in live]
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.wait()
+    assert codes == [0, 0], _logs(workers)
+
+    trials = study.trials()
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert len(complete) + len(failed) == len(trials)
+    assert sorted(trial.user_attrs["key"] for trial in complete) == sorted(planned.key for planned in plan)
+    assert {(t.system_attrs["fixed_params"]["variant"], t.system_attrs["fixed_params"]["seed"]) for t in complete} == {
+        (planned.variant, planned.seed) for planned in plan
+    }
+    # The dead worker's row stays, and says whose it was; each such row is in the history of the trial that took over.
+    assert str(pid) in trials[victim.number].user_attrs["worker"]
+    assert "result" not in trials[victim.number].user_attrs
+    dead = [trial for trial in failed if "outcome" not in trial.user_attrs]
+    assert {trial.user_attrs["outcome"] for trial in failed if trial not in dead} <= {"duplicate"}
+    assert victim.number in {trial.number for trial in dead}
+    for trial in dead:
+        successor = next(t for t in complete if t.user_attrs["key"] == trial.user_attrs["key"])
+        assert trial.number in successor.system_attrs["retry_history"], (trial.user_attrs, _logs(workers))
+    # Its worker waited for the server, and stored what it had.
+    assert trials[held.number].state == TrialState.COMPLETE, _logs(workers)
+
+    assert write_export(study, tmp_path / "s.jsonl") == 6
+    assert [(row.name, row.seed) for row in read_export(tmp_path / "s.jsonl")] == [
+        (name, seed) for name in ("base", "clip-none") for seed in range(3)
+    ]
+    assert PASSWORD not in _logs(workers)
+
+
+def _logs(workers: list[Process]) -> str:
+    return "\n".join(worker.log.read_text(encoding="utf8") for worker in workers)
