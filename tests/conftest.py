@@ -1,9 +1,12 @@
 """Shared by all tests: a small corpus from the real sources, a small config from the real one, real trainings."""
 
 import json
+import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -118,15 +121,26 @@ def weight_bytes(folder: Path) -> dict[str, bytes]:
     }
 
 
-def run_script(module: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    """Run a script as a user does; returns the finished process with its output as text."""
-    return subprocess.run(
-        [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run_script(module: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Run a script as `python -m scripts.<module>` does, but in this process: most of a short command's time is imports."""
+    command = [f"scripts.{module}", *map(str, arguments)]
+    stdout, stderr = StringIO(), StringIO()
+    code: object = 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+    ):
+        patch.setattr(sys, "argv", command)
+        patch.chdir(ROOT)
+        # A test that also imports the script is of no matter here.
+        warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
+        try:
+            runpy.run_module(f"scripts.{module}", run_name="__main__")
+        except SystemExit as error:
+            code = error.code or 0
+    return subprocess.CompletedProcess(command, code, stdout.getvalue(), stderr.getvalue())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

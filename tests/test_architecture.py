@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_script
 
 PACKAGE = ROOT / "analysis" / "trajet"
 # package -> the only places of trajet that may import it; torch is reached through sys.modules where it is loaded anyway.
@@ -141,9 +141,7 @@ def test_every_var_is_used_and_every_used_var_exists() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_every_script_is_in_project_yml_and_prints_help(path: Path) -> None:
     assert any(f"python -m scripts.{path.stem} " in line for command in COMMANDS.values() for line in command["script"])
-    done = subprocess.run(
-        [sys.executable, "-m", f"scripts.{path.stem}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = run_script(path.stem, "--help")
     assert done.returncode == 0
     assert "Usage" in done.stdout
 

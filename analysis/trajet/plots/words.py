@@ -18,6 +18,7 @@ class WordPath(NamedTuple):
     path: np.ndarray
     distance: np.ndarray
     effective_rate: np.ndarray
+    scaled: bool
     touched_steps: int
     own_share: float
 
@@ -35,7 +36,7 @@ def data(lives: dict[str, Sequence]) -> list[WordPath]:
             start = life.weight_norm or 1.0
             curves.append(WordPath(
                 life.word, run, life.step[keep], life.path[keep] / start, life.distance[keep] / start,
-                life.effective_rate[keep], int(life.touched.sum()), life.own_share,
+                life.effective_rate[keep], life.scaled, int(life.touched.sum()), life.own_share,
             ))  # fmt: skip
     return curves
 
@@ -62,5 +63,6 @@ def draw(curves: Sequence[WordPath], figure: Figure | None = None) -> Figure:
         bottom.set_yscale("log")
         bottom.legend(frameon=False, loc="lower right", fontsize=9)
         dress(top, f"{run}: how far the word's rows go", "way / length at the start (log)", "")
-        dress(bottom, f"{run}: effective rate", "learn_rate / (sqrt(v_hat) + eps) (log)")
+        formula = "learn_rate / (sqrt(v_hat) + eps)" if any(c.scaled for c in curves if c.run == run) else "learn_rate"
+        dress(bottom, f"{run}: effective rate, {formula}", "change of w per unit of gradient (log)")
     return figure

@@ -25,6 +25,7 @@ class WordLife:
         distance: from the start, in a straight line.
         effective_rate: median over the weights of learn_rate / (sqrt(v_hat) + eps), or learn_rate where there is no v.
         weight_norm: length of the rows before the first update.
+        scaled: whether the optimizer divides by sqrt(v_hat), each weight by its own.
         untouched_path: the part of the way made at steps without a gradient: momentum and decay.
     """
 
@@ -38,6 +39,7 @@ class WordLife:
     distance: np.ndarray
     effective_rate: np.ndarray
     weight_norm: float
+    scaled: bool
     untouched_path: float
 
     def summary(self) -> dict[str, float | str]:
@@ -65,7 +67,9 @@ def word_lives(trace: Path, words: Sequence[WordRows]) -> list[WordLife]:
         trace: recorded with every = 1 and the words' `watches` among its watches.
     """
     header: dict = {}
-    collected: list[dict[str, list]] = [{key: [] for key in ("step", "g", "update", "rate", "moved")} for _ in words]
+    collected: list[dict[str, list]] = [
+        {key: [] for key in ("step", "g", "update", "rate", "moved", "scaled")} for _ in words
+    ]
     start: list[np.ndarray | None] = [None] * len(words)
     for _, row in read_rows(trace):
         if row is None:
@@ -86,6 +90,7 @@ def word_lives(trace: Path, words: Sequence[WordRows]) -> list[WordLife]:
             store["g"].append(float(np.linalg.norm(used)))
             store["update"].append(float(np.linalg.norm(after - w)))
             store["moved"].append(float(np.linalg.norm(after - start[number])))
+            store["scaled"] = [all(entry["v"] is not None for entry in entries)]
             store["rate"].append(_effective_rate(header["optimizer"], row, entries, len(store["step"])))
     return [_life(word, store, first) for word, store, first in zip(words, collected, start, strict=True)]
 
@@ -107,5 +112,5 @@ def _life(word: WordRows, store: dict[str, list], start: np.ndarray | None) -> W
     return WordLife(
         word.word, word.count, word.own_share, np.array(store["step"]), gradient > 0, gradient, np.cumsum(update),
         np.array(store["moved"]), np.array(store["rate"]), float(np.linalg.norm(start)) if start is not None else 0.0,
-        float(update[gradient == 0].sum()),
+        store["scaled"] == [True], float(update[gradient == 0].sum()),
     )  # fmt: skip

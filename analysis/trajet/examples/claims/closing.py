@@ -101,9 +101,9 @@ def small_rate() -> Claim:
         "small-rate",
         "Learning rate = 5e-5 : c'est petit ! C'est normal pour le NLP où les embeddings sont sensibles",
         "imprecise",
-        "Normal for fine-tuning a pretrained transformer; for a network that starts from random weights it is small. A weight with a steady gradient goes {total:.2f} in 20,000 updates and {run:.2f} in the first 4,500; "
+        "Normal for fine-tuning a pretrained transformer; for a network that starts from random weights it is small. A weight with a steady gradient goes {total:.2f} in 20,000 updates and {run:.2f} in the first 4,000; "
         "at Adam's usual 0.001 it goes that far in {same:.0f} updates.",
-        {"total": float(planned.sum()), "run": float(planned[:4500].sum()), "same": float(planned[:4500].sum()) / 1e-3},
+        {"total": float(planned.sum()), "run": float(planned[:4000].sum()), "same": float(planned[:4000].sum()) / 1e-3},
     )
 
 

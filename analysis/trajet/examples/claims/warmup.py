@@ -70,8 +70,8 @@ def decay_phase() -> Claim:
         "decay-phase",
         "Phase 2 (250 → 20000 steps) : les ajustements deviennent de plus en plus fins",
         "imprecise",
-        "So it is, if the run gets there. A run that stops at update 4,500 ends at {end:.2e}, {share:.0%} of the peak: of the decay it has seen little.",
-        {"end": float(planned[4500]), "share": float(planned[4500] / PEAK)},
+        "So it is, if the run gets there. A run that stops at update 4,000 ends at {end:.2e}, {share:.0%} of the peak: of the decay it has seen little.",
+        {"end": float(planned[4000]), "share": float(planned[4000] / PEAK)},
     )
 
 
