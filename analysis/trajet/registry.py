@@ -71,7 +71,7 @@ def warmup_cosine(initial_rate: float, warmup_steps: int, total_steps: int, fina
     """Linear warm-up, then half a cosine down to `final_rate`."""
     from trajet.training.schedules import warmup_cosine
 
-    return warmup_cosine(initial_rate, warmup_steps, total_steps, final_rate)
+    return _exit_on_user_error(lambda: warmup_cosine(initial_rate, warmup_steps, total_steps, final_rate))
 
 
 @registry.schedules("trajet.Triangular.v1")
@@ -79,7 +79,7 @@ def triangular(max_rate: float, num_steps: int, cut_frac: float = 0.1, ratio: in
     """Slanted triangular that never turns negative: after `num_steps` it stays at max_rate / ratio."""
     from trajet.training.schedules import triangular
 
-    return triangular(max_rate, num_steps, cut_frac, ratio)
+    return _exit_on_user_error(lambda: triangular(max_rate, num_steps, cut_frac, ratio))
 
 
 @registry.schedules("trajet.Steps.v1")
@@ -87,7 +87,7 @@ def stepwise(initial_rate: float, steps: Sequence[int], factor: float = 0.1):
     """A rate multiplied by `factor` at each of `steps`."""
     from trajet.training.schedules import stepwise
 
-    return stepwise(initial_rate, list(steps), factor)
+    return _exit_on_user_error(lambda: stepwise(initial_rate, list(steps), factor))
 
 
 # -- optimizers ------------------------------------------------------------------------------------
@@ -107,10 +107,10 @@ def momentum_sgd(
     """Gradient descent with momentum, or looking ahead with nesterov, see trajet.training.momentum."""
     from trajet.training.momentum import MomentumSGD
 
-    return MomentumSGD(
+    return _exit_on_user_error(lambda: MomentumSGD(
         learn_rate, momentum=momentum, nesterov=nesterov, dampening=dampening, L2=L2,
         L2_is_weight_decay=L2_is_weight_decay, grad_clip=grad_clip, use_averages=use_averages,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @registry.optimizers("trajet.AdamW.v1")
@@ -127,10 +127,10 @@ def adamw(
     """AdamW as torch has it, without decay of biases and norms, see trajet.training.adamw."""
     from trajet.training.adamw import AdamW
 
-    return AdamW(
+    return _exit_on_user_error(lambda: AdamW(
         learn_rate, beta1=beta1, beta2=beta2, eps=eps, L2=L2, no_decay=list(no_decay), grad_clip=grad_clip,
         use_averages=use_averages,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @registry.optimizers("trajet.ProximalL1.v1")
@@ -138,7 +138,7 @@ def proximal_l1(optimizer: Optimizer, L1: float):
     """Another optimizer, and after each of its steps a soft threshold of learn_rate * L1."""
     from trajet.training.proximal_l1 import ProximalL1
 
-    return ProximalL1(optimizer, L1)
+    return _exit_on_user_error(lambda: ProximalL1(optimizer, L1))
 
 
 # -- callbacks and readers of a training -----------------------------------------------------------
@@ -181,7 +181,7 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
     """A share of another reader's documents, or what that share leaves."""
     from trajet.training.share import share_reader
 
-    return share_reader(corpus, share, seed, rest)
+    return _exit_on_user_error(lambda: share_reader(corpus, share, seed, rest))
 
 
 # -- encoders --------------------------------------------------------------------------------------
@@ -189,12 +189,17 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
 
 @registry.architectures("trajet.WindowEncoder.v1")
 def window_encoder(
-    width: int, depth: int, window_size: int = 1, maxout_pieces: int = 3, norm: str = "layer", init: str = "glorot_uniform"
+    width: int,
+    depth: int,
+    window_size: int = 1,
+    maxout_pieces: int = 3,
+    norm: str = "layer",
+    init: str = "glorot_uniform",
 ):
     """spaCy's MaxoutWindowEncoder with the normalisation and the first weights to choose."""
     from trajet.encoders.window import window_encoder
 
-    return window_encoder(width, depth, window_size, maxout_pieces, norm, init)
+    return _exit_on_user_error(lambda: window_encoder(width, depth, window_size, maxout_pieces, norm, init))
 
 
 @registry.architectures("trajet.RecurrentEncoder.v1")
@@ -202,7 +207,7 @@ def recurrent_encoder(cell: str, width: int, depth: int = 1, dropout: float = 0.
     """A bidirectional LSTM or GRU over each document (torch)."""
     from trajet.encoders.recurrent import recurrent_encoder
 
-    return recurrent_encoder(cell, width, depth, dropout)
+    return _exit_on_user_error(lambda: recurrent_encoder(cell, width, depth, dropout))
 
 
 def _one_line(make: Callable[[], Callable]) -> Callable:

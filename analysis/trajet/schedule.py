@@ -26,7 +26,9 @@ def planned_values(block: object, section: str, count: int) -> np.ndarray:
         return np.full(count, np.nan if block is None else float(block))  # type: ignore[arg-type]
     try:
         schedule = registry.resolve({"schedule": block})["schedule"]
-    except Exception as error:  # confection raises several kinds
+    # confection raises several kinds; a schedule of ours leaves with its message as the cause
+    except (Exception, SystemExit) as error:
+        error = error.__cause__ or error if isinstance(error, SystemExit) else error
         reason = " ".join(str(error).split())
         raise UserError(f"[{section}]: cannot make this schedule: {reason[:200]}") from None
     values = np.fromiter(islice(schedule, count), dtype=float)

@@ -88,8 +88,10 @@ def test_a_prediction_moves_nothing_and_an_update_does() -> None:
     for before, after in zip(fresh, _running(layer), strict=True):
         np.testing.assert_array_equal(before, after)
     kept = layer.attrs["running_mean"]
-    layer.begin_update(_rows(20))
-    assert not np.array_equal(layer.attrs["running_mean"], fresh[0])
+    rows = _rows(20, 1)
+    layer.begin_update(rows)
+    np.testing.assert_allclose(layer.attrs["running_mean"], 0.1 * rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(layer.attrs["running_var"], 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-5)
     # Replaced, not written into: whoever held the old array can put it back.
     np.testing.assert_array_equal(kept, fresh[0])
 

@@ -26,7 +26,7 @@ from tests.conftest import ROOT, run_script, trace_block
 from tests.trace.test_transformer import tiny_camembert  # noqa: F401  (a fixture)
 from trajet.errors import UserError
 from trajet.experiments.rate_range import range_test, range_test_on
-from trajet.experiments.rate_record import Sweep
+from trajet.experiments.rate_record import Record, Sweep
 from trajet.experiments.rate_suggestions import minimum, ratio_band, slide, smooth, steepest, suggest, valley
 from trajet.plots import rate_range as picture
 from trajet.plots.style import save
@@ -423,6 +423,17 @@ def test_a_component_that_refuses_nan_ends_the_sweep(foreign) -> None:
     found = range_test(config, Sweep(1.0, 1e38, 40, divergence=1e9))
     assert "not finite" in found.stopped
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_a_sweep_that_fails_at_its_first_update_has_empty_series() -> None:
+    record = Record(SWEEP, {"tagger": object()}, 1)
+    record.fail(1e-5)
+    found = record.result(["a", "b"], seed=0, optimizer={"@optimizers": "SGD.v1"}, dropout=0.1, left_out=[])
+    told = found.to_dict()
+    assert told["stopped"] == "the loss was not finite at update 0, rate 1e-05"
+    assert told["series"]["loss"] == told["series"]["ratio"] == []
+    assert set(told["suggestions"].values()) == {None}
+    picture.draw(picture.data({"config": "x", "ratio_guide": 1e-3, "ratio_range": [3e-4, 3e-3], **told}))
 
 
 def test_the_transformer_config_is_swept(tiny_camembert: Path, overrides: dict, tmp_path: Path) -> None:  # noqa: F811

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections import defaultdict
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,13 +20,14 @@ from spacy.tokens import DocBin
 from spacy.util import registry
 from thinc.api import Config
 
-from tests.conftest import ROOT, run_script
+from tests.conftest import ROOT, run_script, trace_block
 from trajet.config import load_config
 from trajet.errors import UserError
 from trajet.evaluation import load_docs, outcomes, precision_recall_f
 from trajet.experiments.result import Result, read_result
 from trajet.experiments.run import run_config, trial_key
 from trajet.experiments.variants import Variant, load_variants, resolve
+from trajet.trace import read_trace
 
 # What makes a variant's training small: its schedules are those of a run of 1,000 updates.
 UPDATES = 20
@@ -74,15 +76,23 @@ def _timeless(result: Result) -> dict[str, Any]:
 # -- against other implementations -----------------------------------------------------------------
 
 
-def test_it_is_the_training_that_spacy_makes(done: tuple[Result, Path], fit, small_corpus: Path) -> None:
+def test_it_is_the_training_that_spacy_makes(
+    done: tuple[Result, Path], fit, small_corpus: Path, tmp_path: Path
+) -> None:
     result, _ = done
-    trained = fit("theirs")
+    trained = fit("theirs", trace_block(tmp_path / "theirs.jsonl", losses_on=256))
     assert [entry["step"] for entry in result.evaluations] == [row["step"] for row in trained.log] == [0, 10, 20]
     for mine, theirs in zip(result.evaluations, trained.log, strict=True):
         for name in ("ents_f", "ents_p", "ents_r"):
             # The logger says 81.5 for 0.815, and srsly reads it back with 15 digits.
             assert 100 * mine[name] == pytest.approx(theirs["scores"][name], abs=1e-10)
     assert result.updates == 21
+    traced = read_trace(tmp_path / "theirs.jsonl")
+    for part in ("train", "dev"):
+        losses = [entry[f"{part}_loss"] for entry in result.evaluations]
+        assert losses == pytest.approx(traced.evaluations[f"{part}_loss_ner"].tolist())
+    words = traced.steps["words"].cumsum()
+    assert [entry["words_seen"] for entry in result.evaluations] == words[[0, 10, 20]].tolist()
     # The saved pipeline, loaded and counted by other code, a sentence at a time.
     nlp = spacy.load(trained.output / "model-last")
     by_frame: dict[str, list[int]] = {}
@@ -111,12 +121,8 @@ def test_the_counts_give_the_score(done: tuple[Result, Path]) -> None:
     )
 
 
-def test_words_and_losses_are_measured(done: tuple[Result, Path], small_corpus: Path) -> None:
+def test_losses_and_seconds_are_measured(done: tuple[Result, Path]) -> None:
     result, _ = done
-    words = [entry["words_seen"] for entry in result.evaluations]
-    # Batches of 80 words, 20 % more at most.
-    assert words == sorted(words)
-    assert 21 * 40 < words[-1] <= 21 * 96
     assert all(0 < entry[f"{part}_loss"] < 2 for entry in result.evaluations for part in ("train", "dev"))
     assert result.evaluations[-1]["train_loss"] < result.evaluations[0]["train_loss"]
     last = result.evaluations[-1]
@@ -174,7 +180,7 @@ def test_what_is_kept_makes_the_same_training(done: tuple[Result, Path], config:
 
 @pytest.mark.parametrize(
     "name",
-    ["adamw", "radam", "momentum", "l1-1", "plateau", "clip-global", "dropout-falling", "averages", "data-5", "gru"],
+    ["adamw", "momentum", "l1-1", "plateau", "clip-global", "dropout-falling", "data-5", "gru"],
 )
 def test_variants_train(small: Callable[[str], Config], name: str, tmp_path: Path) -> None:
     result = run_config(small(name), name=name, seed=0, folder=tmp_path / name)
@@ -199,13 +205,16 @@ def test_callbacks_of_the_config_are_called_beside_the_trace(config: Config, tmp
     assert (tmp_path / "run" / "trace.jsonl").read_bytes().count(b'"kind":"step"') == 3
 
 
-def test_averages_are_what_is_evaluated(config: Config, fit, tmp_path: Path) -> None:
+def test_averages_are_what_is_evaluated(config: Config, done: tuple[Result, Path], fit, tmp_path: Path) -> None:
     averaged = config.copy()
     averaged["training"]["optimizer"]["use_averages"] = True
     result = run_config(averaged, name="averages", seed=0, folder=tmp_path / "averages")
-    theirs = fit("theirs", **{"training.optimizer.use_averages": True})
-    scores = [(row["scores"]["ents_f"], row["scores"]["ents_p"]) for row in theirs.log]
-    assert [(100 * e["ents_f"], 100 * e["ents_p"]) for e in result.evaluations] == pytest.approx(scores)
+    fit("theirs", trace_block(tmp_path / "theirs.jsonl", losses_on=256), **{"training.optimizer.use_averages": True})
+    theirs = read_trace(tmp_path / "theirs.jsonl").evaluations
+    losses = [entry["dev_loss"] for entry in result.evaluations]
+    assert losses == pytest.approx(theirs["dev_loss_ner"].tolist())
+    plain = [entry["dev_loss"] for entry in done[0].evaluations]
+    assert all(mine != theirs for mine, theirs in zip(losses, plain, strict=True)), "not the last weights"
 
 
 # -- what goes wrong -------------------------------------------------------------------------------
@@ -372,6 +381,20 @@ def test_a_key_follows_the_order_of_a_chain_also_within_a_share(config: Config) 
         UserError, match=r"nowhere/train\.spacy: no corpus there .*; run `python -m spacy project run corpus`"
     ):
         trial_key(shared)
+
+
+def test_a_missing_torch_is_named(small: Callable[[str], Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = metadata.version
+
+    def version(package: str) -> str:
+        if package == "torch":
+            raise metadata.PackageNotFoundError(package)
+        return found(package)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert trial_key(small("base"))
+    with pytest.raises(UserError, match="this config's model needs torch: pip install -r requirements-test.txt"):
+        trial_key(small("gru"))
 
 
 # -- results, and the command ----------------------------------------------------------------------

@@ -355,6 +355,8 @@ def _start(module: str, log: Path, *arguments: object) -> subprocess.Popen:
     with log.open("w") as handle:
         return subprocess.Popen(
             [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)],
+            # A shell's background job ignores Ctrl-C, and so would its children; a terminal's does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD},
         )  # fmt: skip
 

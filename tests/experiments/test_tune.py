@@ -16,7 +16,9 @@ from trajet.experiments.tune import Line, best_of, measures, tune
 from trajet.experiments.variants import Variant, resolve
 
 
-def result(f: float = 0.5, losses: Sequence[float | None] = (1.0, 0.5, 0.25), diverged: bool = False, **more: Any) -> Result:
+def result(
+    f: float = 0.5, losses: Sequence[float | None] = (1.0, 0.5, 0.25), diverged: bool = False, **more: Any
+) -> Result:
     """A finished training with this dev F and these losses on train."""
     evaluations = [
         {"step": 10 * k, "seconds_cpu": float(k), "ents_f": f, "ents_p": f, "ents_r": f, "words_seen": 100 * k,
@@ -146,7 +148,8 @@ class Scripted:
         self.asked += [(variant.name, seeds) for variant in variants]
         return {
             variant.name: {
-                seed: result(self.scores.get(variant.name, (0.3, 0.31, 0.29))[seed], self.losses) for seed in range(seeds)
+                seed: result(self.scores.get(variant.name, (0.3, 0.31, 0.29))[seed], self.losses)
+                for seed in range(seeds)
             }
             for variant in variants
         }
@@ -177,7 +180,7 @@ def test_a_change_is_kept_only_if_it_gains_beyond_noise() -> None:
     }
     outcome = tune(protocol, Scripted(scores), Scripted(scores), [])
     assert outcome.chosen.name == "adam-0.001+width-96"
-    architecture = {line.name: line for line in outcome.decisions[2].lines}
+    architecture = {line.name: line for line in outcome.decisions[2].lines if line.outcome}
     assert architecture["adam-0.001+depth-2"].outcome == "within noise"
     assert architecture["adam-0.001+width-96"].outcome == "gains beyond noise"
     assert outcome.chosen.overrides["components.tok2vec.model.encode.width"] == 96
@@ -186,16 +189,26 @@ def test_a_change_is_kept_only_if_it_gains_beyond_noise() -> None:
 # -- for real --------------------------------------------------------------------------------------
 
 
-def test_the_command_tunes_and_goes_on_where_it_was(overrides: dict[str, Any], small_corpus: Path, tmp_path: Path) -> None:
+def test_the_command_tunes_and_goes_on_where_it_was(
+    overrides: dict[str, Any], small_corpus: Path, tmp_path: Path
+) -> None:
     config = Config().from_disk(ROOT / "configs" / "base.cfg", interpolate=False, overrides=overrides)
     config["training"]["before_update"] = None
     config.to_disk(tmp_path / "base.cfg")
     text = (ROOT / "configs" / "tune.yml").read_text(encoding="utf8")
     # One optimizer, one candidate a phase, two seeds: the same way, at a tenth of the trainings.
     sgd = text[text.index("  sgd:\n    overrides") : text.index("  adam:\n    overrides")]
-    text = text.replace(sgd, "").replace("decide_seeds: 3", "decide_seeds: 2").replace("grid: [3e-4, 1e-3, 3e-3]", "grid: [1e-3, 3e-3, 1e-2]")
+    text = (
+        text.replace(sgd, "")
+        .replace("decide_seeds: 3", "decide_seeds: 2")
+        .replace("grid: [3e-4, 1e-3, 3e-3]", "grid: [1e-3, 3e-3, 1e-2]")
+    )
     start, end = text.index("    candidates:\n      width-96"), text.index("  options:")
-    text = text[:start] + "    candidates:\n      depth-1: {question: Shallow?, overrides: {components.tok2vec.model.encode.depth: 1}}\n" + text[end:]
+    text = (
+        text[:start]
+        + "    candidates:\n      depth-1: {question: Shallow?, overrides: {components.tok2vec.model.encode.depth: 1}}\n"
+        + text[end:]
+    )
     start, end = text.index("    candidates:\n      cosine"), text.index("  test:")
     text = text[:start] + "    candidates: {}\n" + text[end:]
     (tmp_path / "tune.yml").write_text(text, encoding="utf8")

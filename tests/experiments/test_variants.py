@@ -264,7 +264,7 @@ HEAD = "groups:\n  some:\n    mine:\n      question: What?\n      base: base.cfg
         (HEAD.replace("mine", "My own"), 3, "variant 'My own': write lower-case letters, digits, dots and hyphens"),
         (HEAD.replace("groups", "group"), 1, "the file has no 'group'; the nearest is 'groups'"),
         ("groups:\n  some: 3\n", 2, "'some' holds 3; it must hold `key: value` lines"),
-        ("- a\n- b\n", 1, "no variants here; begin with `groups:`"),
+        ("- a\n- b\n", 1, "no `key: value` lines here; give a file of variants"),
         ("groups:\n  some: [1\n", 3, "did not find expected"),
         (HEAD + "    mine:\n      question: What?\n", 7, 'found duplicate key "mine"'),
         (HEAD + HEAD.replace("groups:\n", "").replace("some", "other"), 8,
@@ -349,6 +349,23 @@ def test_blocks_that_share_nothing_stand_side_by_side() -> None:
         Change("c", "true", "1"),
     ]
     assert str(diff(old, {**new, "e": None})[-1]) == "e: - -> null"
+
+
+def test_a_block_put_into_another_is_compared_with_what_it_was(resolved: dict[str, Config]) -> None:
+    assert diff(resolved["base"], resolved["l1-1"]) == [
+        ("training.optimizer.@optimizers", '"Adam.v1"', '"trajet.ProximalL1.v1"'),
+        ("training.optimizer.L1", None, "1.0"),
+    ]
+    assert diff(resolved["l1-1"], resolved["base"]) == [
+        ("training.optimizer.L1", "1.0", None),
+        ("training.optimizer.@optimizers", '"trajet.ProximalL1.v1"', '"Adam.v1"'),
+    ]
+    changed = resolved["l1-1"].copy()
+    changed["training"]["optimizer"]["optimizer"]["beta1"] = 0.5
+    assert diff(resolved["base"], changed)[-1] == ("training.optimizer.optimizer.beta1", "0.9", "0.5")
+    assert [change[1:] for change in diff(resolved["base"], resolved["data-5"])] == [
+        ('"spacy.Corpus.v1"', '"trajet.Share.v1"'), (None, "0.05"), (None, "0"), (None, "false"),
+    ]  # fmt: skip
 
 
 def test_the_script_compares_variants_and_configs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

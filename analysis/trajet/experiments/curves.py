@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from trajet.experiments.result import Result
 
@@ -52,7 +53,9 @@ def judge(result: Result, rate: float | None = None, others: Sequence[tuple[floa
         return Judged(CHAOTIC, rough, last, f"{rough:.0%} of the way of its logarithm led upwards")
     best_rate, lowest = _lowest(others)
     if rate is not None and best_rate is not None and rate < best_rate and last > _SLOW * lowest:
-        return Judged(TOO_SLOW, rough, last, f"ends at {last / lowest:.1f} times the loss that rate {best_rate:g} reaches")
+        return Judged(
+            TOO_SLOW, rough, last, f"ends at {last / lowest:.1f} times the loss that rate {best_rate:g} reaches"
+        )
     return Judged(GOOD, rough, last, f"the loss fell from {known[0]:.3g} to {last:.3g}")
 
 
@@ -64,7 +67,7 @@ def roughness(losses: Sequence[float]) -> float:
     0 for a curve that never moves.
     """
     logs = [math.log(max(loss, _FLOOR)) for loss in losses]
-    steps = [after - before for before, after in zip(logs, logs[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(logs)]
     way = sum(abs(step) for step in steps)
     return sum(step for step in steps if step > 0) / way if way else 0.0
 

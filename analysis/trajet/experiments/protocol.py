@@ -1,13 +1,13 @@
 """The protocol of `tune` as data: what is tried in each phase and what decides.
 
-    base: base.cfg                     config that everything is changed from, beside the file
-    explore_seeds, decide_seeds        trainings of a candidate that is explored, of one that is decided on
-    tie                                differences of the main criterion below this are left to the secondary ones
-    gap                                dev loss / train loss above which regularisation is tried
-    always                             overrides of every training, as in configs/variants.yml
-    optimizers.NAME                    overrides with `${rate}`, a textbook rate (`start`) and a grid of rates
-    refine                             rates to try around a best one
-    phases.NAME                        question, main, eliminating, secondary, ignored; candidates where it has some
+base: base.cfg                     config that everything is changed from, beside the file
+explore_seeds, decide_seeds        trainings of a candidate that is explored, of one that is decided on
+tie                                differences of the main criterion below this are left to the secondary ones
+gap                                dev loss / train loss above which regularisation is tried
+always                             overrides of every training, as in configs/variants.yml
+optimizers.NAME                    overrides with `${rate}`, a textbook rate (`start`) and a grid of rates
+refine                             rates to try around a best one
+phases.NAME                        question, main, eliminating, secondary, ignored; candidates where it has some
 """
 
 from collections.abc import Mapping
@@ -114,7 +114,7 @@ def load_protocol(path: Path) -> Protocol:
         UserError: unknown or missing keys, criteria that do not exist or stand in two roles, rates that are no
             numbers above 0: file and line.
     """
-    document = read_yaml(path)
+    document = read_yaml(path, "give a protocol, for example configs/tune.yml")
     check_keys(path, document, _SETTINGS, _SETTINGS, "the protocol")
     for key, kind, least in (("explore_seeds", int, 1), ("decide_seeds", int, 2), ("tie", float, 0), ("gap", float, 1)):
         value = plain(document[key])

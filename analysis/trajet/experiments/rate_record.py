@@ -230,18 +230,14 @@ class Record:
         )  # fmt: skip
 
     def _unit(self) -> str:
-        kinds = set(self.means.values())
-        return (
-            "mean of the batch"
-            if kinds == {True}
-            else "per word"
-            if kinds == {False}
-            else "per word, or mean of the batch"
-        )
+        units = {"mean of the batch" if mean else "per word" for mean in self.means.values()}
+        return units.pop() if len(units) == 1 else "per word, or mean of the batch"
 
 
 def _start_at_zero(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Which tensors, columns of both, were 0: after its first update such a tensor is that update, to the last bit."""
+    if not len(updates):
+        return np.zeros(updates.shape[1], dtype=bool)
     moved = updates > 0
     first = moved.argmax(axis=0), np.arange(updates.shape[1])
     return moved.any(axis=0) & (updates[first] == weights[first])
@@ -250,10 +246,9 @@ def _start_at_zero(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _quantiles(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Quartiles of each row over its finite values; nan in a row without any."""
     rows = [row[np.isfinite(row)] for row in ratios]
-    table = np.array([np.quantile(row, (0.25, 0.5, 0.75)) if len(row) else (np.nan,) * 3 for row in rows]).reshape(
-        -1, 3
-    )
-    return table[:, 0], table[:, 1], table[:, 2]
+    quartiles = [np.quantile(row, (0.25, 0.5, 0.75)) if len(row) else np.full(3, np.nan) for row in rows]
+    low, median, high = np.array(quartiles).reshape(-1, 3).T
+    return low, median, high
 
 
 def _plain(values: np.ndarray) -> list[float | str]:

@@ -1,15 +1,11 @@
 """One training of an experiment: spaCy's own loop in this process, and what came of it as a Result."""
 
-import hashlib
-import json
 import math
-import platform
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +24,7 @@ from spacy.util import registry, resolve_dot_names
 from thinc.api import Config, Model, fix_random_seed, get_array_module
 
 from trajet.errors import UserError
+from trajet.experiments.key import trial_key, versions
 from trajet.experiments.result import Result
 from trajet.files import write_atomically, write_json
 from trajet.registry import chain
@@ -38,12 +35,7 @@ from trajet.trace.read import read_rows
 from trajet.trace.unchanged import random_states_kept
 from trajet.training.hooks import TrainingCallback
 
-# Part of every key: results of another format, or of pieces of ours that behave otherwise, are not these trainings'.
-FORMAT = 1
-
 _TRACE = {"every": 10, "level": "tensors", "losses_on": 256}
-_PACKAGES = ("spacy", "thinc", "numpy")
-_NEEDS_TORCH = ("trajet.RecurrentEncoder.", "spacy-transformers.", "Torch")
 
 Report = Callable[[Mapping[str, Any]], object]
 
@@ -86,31 +78,10 @@ def run_config(config: Config, *, name: str, seed: int, folder: Path, report: Re
             frames=list(training.counts), counts=list(training.counts.values()),
             optimizer=_optimizer_summary(read_trace(trace_path)),
             updates=training.updates, cpu_seconds=training.evaluations[-1]["seconds_cpu"],
-            parameters=_parameter_count(training.nlp), versions=_versions(config),
+            parameters=_parameter_count(training.nlp), versions=versions(config),
         )  # fmt: skip
         _keep(Path(folder), config, trace_path, result)
     return result
-
-
-def trial_key(config: Config) -> str:
-    """What tells one training from another: 64 hexadecimal digits.
-
-        sha256(config without paths and trace, content of the corpora, versions of spaCy, Thinc and NumPy, FORMAT)
-
-    With torch in the model, its version too.
-
-    Raises:
-        UserError: a corpus is missing.
-    """
-    if not config.is_interpolated:
-        config = config.interpolate()
-    content = {
-        "format": FORMAT,
-        "versions": {package: version for package, version in _versions(config).items() if package != "python"},
-        "config": _canonical({section: block for section, block in config.items() if section != "paths"}),
-    }
-    del content["versions"]["trajet"]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf8")).hexdigest()
 
 
 class _Training:
@@ -259,13 +230,13 @@ def _light_corpus(config: Config, folder: Path) -> Config:
     """
     config = config.copy()
     block = config
-    for part in config["training"]["train_corpus"].split("."):
-        block = block[part]
+    for part in str(config["training"].get("train_corpus")).split("."):
+        block = block.get(part) or {}
     # The reader may lie in another, such as trajet.Share.v1.
     while isinstance(block.get("corpus"), dict):
         block = block["corpus"]
     path = Path(str(block.get("path")))
-    if block["@readers"] == "spacy.Corpus.v1" and path.is_file():
+    if block.get("@readers") == "spacy.Corpus.v1" and path.is_file():
         try:
             docs = DocBin().from_disk(path)
         except Exception:  # msgpack, zlib and srsly each have errors of their own
@@ -341,47 +312,6 @@ def _parameter_count(nlp: Language) -> int:
         if isinstance(getattr(pipe, "model", None), Model)
         for parameter in name_parameters(name, pipe.model)  # type: ignore[attr-defined]
     )
-
-
-# -- keys ------------------------------------------------------------------------------------------
-
-
-def _versions(config: Config) -> dict[str, str]:
-    packages = ["trajet", *_PACKAGES]
-    if any(word in json.dumps(config) for word in _NEEDS_TORCH):
-        packages.append("torch")
-    return {"python": platform.python_version(), **{package: metadata.version(package) for package in packages}}
-
-
-def _canonical(value: Any, path: str = "") -> Any:
-    """A config's values in one order; files of a corpus by their content, and where a trace goes left out.
-
-    The members of a chain, under `*`, keep theirs: it is the order in which they are called.
-    """
-    if isinstance(value, Mapping):
-        if value.get("@callbacks") == "trajet.OptimizerTrace.v1":
-            return "trace"
-        keys = list(value) if path.endswith(".*") else sorted(value)
-        return [[key, _canonical(value[key], f"{path}.{key}")] for key in keys]
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    if path.startswith(".corpora.") and path.endswith(".path") and value is not None:
-        return _content(Path(value))
-    return value
-
-
-def _content(path: Path) -> str:
-    """sha256 of a file, or of a folder's .spacy files in the order of their names."""
-    files = sorted(path.rglob("*.spacy")) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    try:
-        for file in files:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    except OSError as error:
-        raise UserError(
-            f"{path}: no corpus there ({error.strerror}); run `python -m spacy project run corpus` first"
-        ) from None
-    return digest.hexdigest()
 
 
 # -- files and mistakes ----------------------------------------------------------------------------

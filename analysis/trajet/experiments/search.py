@@ -30,8 +30,9 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from trajet.errors import UserError
+from trajet.experiments.key import trial_key
 from trajet.experiments.result import Result
-from trajet.experiments.run import run_config, trial_key
+from trajet.experiments.run import run_config
 from trajet.experiments.search_parameter import Value
 from trajet.experiments.search_results import COMPLETE, PRUNED, Point
 from trajet.experiments.search_space import SearchSpace, load_space

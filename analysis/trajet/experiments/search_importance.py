@@ -23,18 +23,19 @@ from trajet.experiments.search_results import COMPLETE, Importance, Point
 LEAST = 8
 # The best points: a tenth, but five at least, if there are that many to choose from.
 _TOP_SHARE, _TOP_COUNT, _TOP_MOST = 0.1, 5, 0.5
-_SHUFFLES = 100
 _LEVEL = 0.95
-_STUDY = "importance"
 
 
-def importance(parameters: Sequence[Parameter], points: Sequence[Point], seed: int = 0) -> list[Importance]:
+def importance(
+    parameters: Sequence[Parameter], points: Sequence[Point], seed: int = 0, shuffles: int = 100
+) -> list[Importance]:
     """Each parameter's importance and what chance alone would show, the largest first.
 
     Args:
         parameters: of the space.
         points: of a search, given up ones too.
         seed: of the shuffles.
+        shuffles: how often the scores are dealt out anew.
     Returns:
         Empty with fewer than LEAST points, or where all have the same score.
     """
@@ -42,10 +43,11 @@ def importance(parameters: Sequence[Parameter], points: Sequence[Point], seed: i
     scores = np.array([point.score if point.state == COMPLETE else point.score - 2 for point in points])
     if len(points) < LEAST or np.ptp(scores) == 0:
         return []
+    study = _study(parameters, points)
     top = min(_TOP_MOST, max(_TOP_SHARE, _TOP_COUNT / len(points)))
-    measured = _measure(parameters, points, scores, top)
+    measured = _measure(study, scores, top)
     random = np.random.default_rng(seed)
-    shuffled = [_measure(parameters, points, random.permutation(scores), top) for _ in range(_SHUFFLES)]
+    shuffled = [_measure(study, random.permutation(scores), top) for _ in range(shuffles)]
     found = [
         Importance(name, value, float(np.quantile([each[name] for each in shuffled], _LEVEL)))
         for name, value in measured.items()
@@ -53,27 +55,33 @@ def importance(parameters: Sequence[Parameter], points: Sequence[Point], seed: i
     return sorted(found, key=lambda each: (-each.value, each.name))
 
 
-def _measure(
-    parameters: Sequence[Parameter], points: Sequence[Point], scores: np.ndarray, top: float
-) -> dict[str, float]:
-    """Parameter -> importance, of those that applied to some point."""
+def _study(parameters: Sequence[Parameter], points: Sequence[Point]) -> optuna.Study:
+    """The points as a study in memory; their scores are told apart, with each measurement."""
     storage = optuna.storages.InMemoryStorage()
-    # `create_study` would say so on the terminal each time.
-    storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], _STUDY)
-    study = optuna.load_study(study_name=_STUDY, storage=storage)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(storage=storage)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
     distributions = {parameter.name: _distribution(parameter) for parameter in parameters}
-    study.add_trials(
-        optuna.create_trial(
-            params=point.values,
-            distributions={name: distributions[name] for name in point.values},
-            value=float(score),
-        )
-        for point, score in zip(points, scores, strict=True)
-    )
+    for point in points:
+        of_point = {name: distributions[name] for name in point.values}
+        study.add_trial(optuna.create_trial(params=point.values, distributions=of_point, value=0.0))
+    return study
+
+
+def _measure(study: optuna.Study, scores: np.ndarray, top: float) -> dict[str, float]:
+    """Parameter -> importance, of those that applied to some point."""
     with warnings.catch_warnings():
-        # That raw values are an experimental feature; that a condition was met by few points.
+        # That raw values are an experimental feature; that lower targets are better; that few points met a condition.
         warnings.simplefilter("ignore")
-        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=top), normalize=False)
+        return get_param_importances(
+            study,
+            evaluator=PedAnovaImportanceEvaluator(target_quantile=top),
+            target=lambda trial: -float(scores[trial.number]),
+            normalize=False,
+        )
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -28,30 +28,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spacy.schemas import ConfigSchemaTraining
 from spacy.util import registry
 from thinc.api import Config
 
 from trajet.errors import UserError
+from trajet.experiments.overrides import Draft, check_override, innermost_optimizer, with_budget
 from trajet.experiments.search_parameter import CATEGORICAL, FLOAT, INT, KINDS, Asks, Parameter, Value
-from trajet.experiments.variants import (
-    Variant,
-    _check_keys,
-    _check_override,
-    _Draft,
-    _innermost_optimizer,
-    _mapping,
-    _nearest,
-    _plain,
-    _read_yaml,
-    _where,
-    _with_budget,
-    resolve,
-)
+from trajet.experiments.variants import Variant, resolve
+from trajet.experiments.yaml_file import check_keys, mapping, nearest, plain, read_yaml
+from trajet.experiments.yaml_file import where as where_of
 
 # Fixed parameters of every trial, see trajet.experiments.study.
 _RESERVED = ("variant", "seed")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_BUILT = ("@architectures", "@optimizers")
 
 
 @dataclass(frozen=True)
@@ -113,13 +103,13 @@ class SearchSpace:
 
     def ready_config(self, point: Mapping[str, Value], seed: int) -> Config:
         """The config of a point with its variables (`${paths.train}`) left in, for a file that people train with."""
-        draft = _Draft(self.base)
+        draft = Draft(self.base)
         for key, value in self.overrides(point).items():
-            draft.set(key, _with_budget(value, self.updates), str(self.path))
+            draft.set(key, with_budget(value, self.updates), str(self.path))
         for key, value in (
             ("system.seed", seed),
             ("training.seed", "${system.seed}"),
-            (f"{_innermost_optimizer(draft.known)}.use_averages", False),
+            (f"{innermost_optimizer(draft.known)}.use_averages", False),
         ):
             draft.set(key, value, str(self.path))
         return Config(_with_variables(draft.config(str(self.path)), draft.raw))
@@ -151,21 +141,23 @@ def load_space(path: Path, updates: int, base: Path | None = None) -> SearchSpac
             point does not have or that refuses the value: file and line.
     """
     path = Path(path)
-    document = _read_yaml(path)
-    _check_keys(path, document, ("base", "always", "parameters"), ("base", "parameters"), "the search space")
+    document = read_yaml(path, "give a search space, for example configs/search.yml")
+    check_keys(path, document, ("base", "always", "parameters"), ("base", "parameters"), "the search space")
     base = base or path.parent / str(document["base"])
     if not base.is_file():
         configs = [config.name for config in path.parent.glob("*.cfg")]
-        raise UserError(f"{_where(path, document, 'base')}: no config {base}{_nearest(str(document['base']), configs)}")
-    always = _mapping(path, document, "always") if document.get("always") is not None else {}
-    entries = _mapping(path, document, "parameters")
+        raise UserError(
+            f"{where_of(path, document, 'base')}: no config {base}{nearest(str(document['base']), configs)}"
+        )
+    always = mapping(path, document, "always") if document.get("always") is not None else {}
+    entries = mapping(path, document, "parameters")
     if not entries:
-        raise UserError(f"{_where(path, document, 'parameters')}: no parameters here; a search needs one at least")
+        raise UserError(f"{where_of(path, document, 'parameters')}: no parameters here; a search needs one at least")
     settings: dict[str, Setting] = {}
     for name in entries:
         settings[str(name)] = _setting(path, entries, name, settings, updates)
-    space = SearchSpace(path, base, updates, _plain(always), tuple(settings.values()))
-    _check_points(space, {str(key): _where(path, always, key) for key in always})
+    space = SearchSpace(path, base, updates, plain(always), tuple(settings.values()))
+    _check_points(space, {str(key): where_of(path, always, key) for key in always})
     return space
 
 
@@ -173,18 +165,18 @@ def load_space(path: Path, updates: int, base: Path | None = None) -> SearchSpac
 
 
 def _setting(path: Path, entries: Mapping, name: str, known: Mapping[str, Setting], updates: int) -> Setting:
-    where, entry = _where(path, entries, name), _mapping(path, entries, name)
+    where, entry = where_of(path, entries, name), mapping(path, entries, name)
     if not _NAME.fullmatch(str(name)) or name in _RESERVED:
         raise UserError(
             f"{where}: parameter {name!r}: write letters, digits, _ and -, and neither {' nor '.join(_RESERVED)}"
         )
     kind = entry.get("kind")
     if kind not in KINDS:
-        at = _where(path, entry, "kind") if "kind" in entry else where
-        raise UserError(f"{at}: parameter {name!r} has kind {_plain(kind)!r}; choose one of {', '.join(KINDS)}")
+        at = where_of(path, entry, "kind") if "kind" in entry else where
+        raise UserError(f"{at}: parameter {name!r} has kind {plain(kind)!r}; choose one of {', '.join(KINDS)}")
     own = ("choices",) if kind == CATEGORICAL else ("range", "log")
     needed = "choices" if kind == CATEGORICAL else "range"
-    _check_keys(path, entry, ("kind", *own, "when", "sets"), (needed,), f"{kind} parameter {name!r}")
+    check_keys(path, entry, ("kind", *own, "when", "sets"), (needed,), f"{kind} parameter {name!r}")
     when = _conditions(path, entry, known)
     blocks: dict[Value, Mapping[str, Any]] = {}
     if kind == CATEGORICAL:
@@ -197,7 +189,7 @@ def _setting(path: Path, entries: Mapping, name: str, known: Mapping[str, Settin
 
 
 def _range(path: Path, entry: Mapping, kind: str, updates: int) -> tuple[float | int, float | int, bool]:
-    where, bounds = _where(path, entry, "range"), _with_budget(_plain(entry["range"]), updates)
+    where, bounds = where_of(path, entry, "range"), with_budget(plain(entry["range"]), updates)
     if not (isinstance(bounds, list) and len(bounds) == 2 and all(_is_number(bound) for bound in bounds)):
         raise UserError(f"{where}: the range is {bounds!r}; write two numbers, [low, high]")
     low, high = bounds
@@ -205,27 +197,27 @@ def _range(path: Path, entry: Mapping, kind: str, updates: int) -> tuple[float |
         raise UserError(f"{where}: the range of an int is {bounds!r}; write whole numbers, or kind: float")
     if low >= high:
         raise UserError(f"{where}: the range [{low}, {high}] is the wrong way round or empty; write [low, high]")
-    log = _plain(entry.get("log", False))
+    log = plain(entry.get("log", False))
     if not isinstance(log, bool):
-        raise UserError(f"{_where(path, entry, 'log')}: log is {log!r}; it must be true or false")
+        raise UserError(f"{where_of(path, entry, 'log')}: log is {log!r}; it must be true or false")
     if log and low <= 0:
         raise UserError(f"{where}: the range begins at {low} and log: true needs it above 0")
     return (float(low), float(high), log) if kind == FLOAT else (low, high, log)
 
 
 def _choices(path: Path, entry: Mapping) -> tuple[tuple[Value, ...], dict[Value, Mapping[str, Any]]]:
-    where, plain = _where(path, entry, "choices"), _plain(entry["choices"])
-    if isinstance(plain, list) and all(value is None or isinstance(value, str | int | float) for value in plain):
-        labels, blocks = plain, {}
-    elif isinstance(plain, Mapping):
+    where, found = where_of(path, entry, "choices"), plain(entry["choices"])
+    if isinstance(found, list) and all(value is None or isinstance(value, str | int | float) for value in found):
+        labels, blocks = found, {}
+    elif isinstance(found, Mapping):
         for label in entry["choices"]:
             # Nothing behind the name: the base config as it is.
             if entry["choices"][label] is not None:
-                _mapping(path, entry["choices"], label)
-        blocks = {label: overrides or {} for label, overrides in plain.items()}
+                mapping(path, entry["choices"], label)
+        blocks = {label: overrides or {} for label, overrides in found.items()}
         labels = list(blocks)
     else:
-        raise UserError(f"{where}: choices are {plain!r}; write a list of values, or `name:` lines with overrides")
+        raise UserError(f"{where}: choices are {found!r}; write a list of values, or `name:` lines with overrides")
     # True == 1 in Python, and Optuna tells choices apart by ==.
     if len(labels) < 2 or any(label in labels[:index] for index, label in enumerate(labels)):
         raise UserError(f"{where}: choices are {labels!r}; write at least two different ones")
@@ -235,12 +227,12 @@ def _choices(path: Path, entry: Mapping) -> tuple[tuple[Value, ...], dict[Value,
 def _conditions(path: Path, entry: Mapping, known: Mapping[str, Setting]) -> dict[str, tuple[Value, ...]]:
     if "when" not in entry:
         return {}
-    conditions = _mapping(path, entry, "when")
+    conditions = mapping(path, entry, "when")
     found: dict[str, tuple[Value, ...]] = {}
     for name in conditions:
-        where, values = _where(path, conditions, name), _plain(conditions[name])
+        where, values = where_of(path, conditions, name), plain(conditions[name])
         if name not in known:
-            raise UserError(f"{where}: when: no parameter {name!r} above{_nearest(str(name), known)}")
+            raise UserError(f"{where}: when: no parameter {name!r} above{nearest(str(name), known)}")
         other = known[name].parameter
         if other.kind != CATEGORICAL:
             raise UserError(f"{where}: when: {name!r} is {other.kind}; a condition needs a categorical parameter")
@@ -248,7 +240,7 @@ def _conditions(path: Path, entry: Mapping, known: Mapping[str, Setting]) -> dic
         for value in values:
             if value not in other.choices:
                 raise UserError(
-                    f"{where}: when: {name!r} has no choice {value!r}{_nearest(str(value), map(str, other.choices))}"
+                    f"{where}: when: {name!r} has no choice {value!r}{nearest(str(value), map(str, other.choices))}"
                 )
         if not values:
             raise UserError(f"{where}: when: {name!r} has no values here; name the choices with which it applies")
@@ -259,7 +251,7 @@ def _conditions(path: Path, entry: Mapping, known: Mapping[str, Setting]) -> dic
 def _keys(path: Path, entry: Mapping, name: str, has_blocks: bool) -> tuple[str, ...]:
     if has_blocks and "sets" in entry:
         raise UserError(
-            f"{_where(path, entry, 'sets')}: parameter {name!r}: its choices have overrides; take `sets` away"
+            f"{where_of(path, entry, 'sets')}: parameter {name!r}: its choices have overrides; take `sets` away"
         )
     if has_blocks:
         return ()
@@ -267,11 +259,11 @@ def _keys(path: Path, entry: Mapping, name: str, has_blocks: bool) -> tuple[str,
         raise UserError(
             f"{path}:{entry.lc.line + 1}: parameter {name!r} needs `sets:`, the setting that takes its value"
         )  # type: ignore[attr-defined]
-    keys = _plain(entry["sets"])
+    keys = plain(entry["sets"])
     keys = keys if isinstance(keys, list) else [keys]
     if not keys or not all(isinstance(key, str) for key in keys):
         raise UserError(
-            f"{_where(path, entry, 'sets')}: sets is {keys!r}; write a setting of the config, or a list of them"
+            f"{where_of(path, entry, 'sets')}: sets is {keys!r}; write a setting of the config, or a list of them"
         )
     return tuple(keys)
 
@@ -285,9 +277,9 @@ def _is_number(value: Any) -> bool:
 
 def _check_points(space: SearchSpace, always: Mapping[str, str]) -> None:
     """Every combination of choices has the settings that it sets; each choice and bound makes a complete config."""
-    draft = _Draft(space.base)
+    draft = Draft(space.base)
     for key, value in space.always.items():
-        _check_override(draft, key, value, always[key])
+        check_override(draft, key, value, always[key])
     categorical = {parameter.name for parameter in space.parameters if parameter.kind == CATEGORICAL}
     seen: set[tuple[str, Value]] = set()
     for low in _corners(space.settings, 0):
@@ -322,14 +314,14 @@ def _opposite(settings: Sequence[Setting], point: Mapping[str, Value]) -> dict[s
     return {name: value if high[name] is None else high[name] for name, value in point.items()}
 
 
-def _check_settings(space: SearchSpace, draft: _Draft, point: Mapping[str, Value]) -> None:
+def _check_settings(space: SearchSpace, draft: Draft, point: Mapping[str, Value]) -> None:
     setters: dict[str, str] = {}
     for setting in space.settings:
         name = setting.parameter.name
         if name not in point:
             continue
         for key, value in setting.overrides(point[name]).items():
-            _check_override(draft, key, value, setting.where)
+            check_override(draft, key, value, setting.where)
         for key in setting.sets:
             if key in setters:
                 raise UserError(
@@ -348,12 +340,12 @@ def _check_settings(space: SearchSpace, draft: _Draft, point: Mapping[str, Value
 def _check_config(space: SearchSpace, point: Mapping[str, Value]) -> None:
     """Complete, of the right types, and its new blocks can be built here."""
     try:
-        config = space.config(point, seed=0)
+        config = _tried(space, point)
     except UserError as error:
         raise UserError(_first_refused(space, point) or str(error)) from None
     for setting in space.settings:
         for key, value in setting.blocks.get(point.get(setting.parameter.name), {}).items():
-            if not isinstance(value, Mapping) or not any(kind in value for kind in _BUILT):
+            if not isinstance(value, Mapping) or "@architectures" not in value:
                 continue
             try:
                 registry.resolve({"block": _at(config, key)})
@@ -364,11 +356,23 @@ def _check_config(space: SearchSpace, point: Mapping[str, Value]) -> None:
                 ) from None
 
 
+def _tried(space: SearchSpace, point: Mapping[str, Value]) -> Config:
+    """The config of a point, once its [training] section has been built."""
+    config = space.config(point, seed=0)
+    try:
+        registry.resolve(config["training"], schema=ConfigSchemaTraining)
+    except (Exception, SystemExit) as error:
+        # SystemExit: how a registered callback leaves with a user's mistake.
+        cause = error.__cause__ if isinstance(error, SystemExit) and error.__cause__ else error
+        raise UserError(f"{space.path}: [training]: {' '.join(str(cause).split())[:300]}") from None
+    return config
+
+
 def _first_refused(space: SearchSpace, point: Mapping[str, Value]) -> str | None:
     """What is said of the first parameter of a point whose value makes the config impossible, with its line."""
     some: dict[str, Value] = {}
     try:
-        space.config(some, seed=0)
+        _tried(space, some)
     except UserError:
         return None
     for setting in space.settings:
@@ -376,7 +380,7 @@ def _first_refused(space: SearchSpace, point: Mapping[str, Value]) -> str | None
             continue
         some[setting.parameter.name] = point[setting.parameter.name]
         try:
-            space.config(some, seed=0)
+            _tried(space, some)
         except UserError as error:
             value = some[setting.parameter.name]
             return f"{setting.where}: {setting.parameter.name} = {value!r} is refused: {str(error).removeprefix(f'{space.path}: ')}"

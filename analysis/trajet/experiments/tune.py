@@ -119,7 +119,9 @@ class _Tuning:
         if not best:
             raise RuntimeError("no optimizer learns at any rate; look at the data")
         self._train_rates(best, self.protocol.decide_seeds)
-        lines = [self._line(name, "the best of its optimizer, more seeds", rate, []) for name, (_, rate) in best.items()]
+        lines = [
+            self._line(name, "the best of its optimizer, more seeds", rate, []) for name, (_, rate) in best.items()
+        ]
         winner = best_of(lines, decision.criteria, self.protocol.tie)
         decision.lines += [replace(line, outcome="chosen" if line is winner else "not chosen") for line in lines]
         decision.text.append(f"{winner.name} goes on.")
@@ -140,8 +142,12 @@ class _Tuning:
             rate = next(rate for rate in rates if _at(plan, rate) == best.name)
             if min(rates) < rate < max(rates):
                 break
-            rates = sorted([*rates, float(f"{rate * _EXTEND_BY:.3g}" if rate == max(rates) else f"{rate / _EXTEND_BY:.3g}")])
-            decision.text.append(f"{plan.name}: the best rate {rate:g} lay at the edge of the grid; extended to {_list(rates)}.")
+            rates = sorted(
+                [*rates, float(f"{rate * _EXTEND_BY:.3g}" if rate == max(rates) else f"{rate / _EXTEND_BY:.3g}")]
+            )
+            decision.text.append(
+                f"{plan.name}: the best rate {rate:g} lay at the edge of the grid; extended to {_list(rates)}."
+            )
         around = [near for near in self.protocol.refined(rate) if near not in rates]
         lines = self._explore(plan, sorted({*rates, *around}), decision)
         best = best_of(lines, decision.criteria, self.protocol.tie)
@@ -188,7 +194,9 @@ class _Tuning:
             candidates = [candidate for candidate in candidates if candidate is not kept]
         return current
 
-    def _candidates(self, phase: Phase, current: Variant, optimizer: OptimizerPlan, decision: Decision) -> list[Candidate]:
+    def _candidates(
+        self, phase: Phase, current: Variant, optimizer: OptimizerPlan, decision: Decision
+    ) -> list[Candidate]:
         candidates = [*phase.candidates, *phase.candidates_of.get(optimizer.name, ())]
         if phase.regularisation:
             self._train([current], self.protocol.decide_seeds)
@@ -201,7 +209,9 @@ class _Tuning:
             candidates += phase.regularisation if seen else ()
         return candidates
 
-    def _compare(self, current: Variant, tried: Mapping[str, tuple[Candidate, Variant]], decision: Decision) -> list[Line]:
+    def _compare(
+        self, current: Variant, tried: Mapping[str, tuple[Candidate, Variant]], decision: Decision
+    ) -> list[Line]:
         base = self._scores(current.name)
         differences = [statistics.paired_difference(self._scores(name), base) for name in tried]
         corrected = statistics.holm([difference.p for difference in differences])

@@ -64,9 +64,7 @@ class Stop:
 
     def listen(self) -> "Stop":
         """Heed Ctrl-C, a polite kill and a closed terminal; in the main thread only."""
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self._on_signal)
+        heed_signals(self._on_signal)
         return self
 
     def _on_signal(self, *_: object) -> None:
@@ -90,6 +88,14 @@ class Stop:
         until = time.monotonic() + seconds
         while not self.requested and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.2))
+
+
+def heed_signals(handler: Callable[..., object]) -> None:
+    """Call `handler` on Ctrl-C, a polite kill and a closed terminal, unless they are ignored (as under nohup)."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def run_worker(

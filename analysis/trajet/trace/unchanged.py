@@ -10,6 +10,9 @@ import numpy as np
 from spacy.language import Language
 from thinc.api import Model
 
+# What a pass may move among a layer's attributes; the running statistics are those of trajet.encoders.norms.
+_MOVED_ATTRIBUTES = ("dropout_rate", "unseen_classes", "running_mean", "running_var")
+
 
 @contextmanager
 def random_states_kept() -> Iterator[None]:
@@ -50,7 +53,7 @@ def training_state_kept(nlp: Language) -> Iterator[None]:
 
 
 def _save_node(node: Model) -> Callable[[], None]:
-    attrs = {name: copy.copy(node.attrs[name]) for name in ("dropout_rate", "unseen_classes") if name in node.attrs}
+    attrs = {name: copy.copy(node.attrs[name]) for name in _MOVED_ATTRIBUTES if name in node.attrs}
     grads = {name: node.get_grad(name).copy() for name in node.param_names if node.has_grad(name)}
     modules = [shim._model for shim in node.shims if hasattr(getattr(shim, "_model", None), "named_parameters")]
     torch_grads = [
@@ -61,7 +64,7 @@ def _save_node(node: Model) -> Callable[[], None]:
     training = [module.training for module in modules]
 
     def restore() -> None:
-        for name in ("dropout_rate", "unseen_classes"):
+        for name in _MOVED_ATTRIBUTES:
             if name in attrs:
                 node.attrs[name] = attrs[name]
             else:

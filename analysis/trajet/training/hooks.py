@@ -61,7 +61,6 @@ class Hooks:
     Attributes:
         step: as spaCy counts, from 0.
         members: who is told, those that only observe last.
-        update, evaluate: the pipeline's own, past all hooks.
         exclude, annotates: as the loop hands them to `nlp.update`.
         active: not yet removed.
     """
@@ -73,7 +72,8 @@ class Hooks:
         self.exclude: tuple[str, ...] = ()
         self.annotates: tuple[str, ...] = ()
         self.active = True
-        self.update, self.evaluate = nlp.update, nlp.evaluate
+        # Methods that somebody had replaced on this nlp before.
+        self._before: dict[str, Callable] = {}
         self._updating = self._evaluated = False
         self._finished: set[str] = set()
         self._undo: list[Callable[[], None]] = []
@@ -89,6 +89,14 @@ class Hooks:
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is not None:
             self.remove()
+
+    def update(self, *args: Any, **settings: Any) -> dict[str, float]:
+        """The pipeline's own `nlp.update`, past all hooks."""
+        return self._own("update")(*args, **settings)
+
+    def evaluate(self, *args: Any, **settings: Any) -> dict[str, Any]:
+        """The pipeline's own `nlp.evaluate`, past all hooks."""
+        return self._own("evaluate")(*args, **settings)
 
     def join(self, member: Hook) -> None:
         """Tell `member` from now on."""
@@ -138,21 +146,25 @@ class Hooks:
 
     def _hook_method(self, name: str, replacement: Callable) -> None:
         attributes = vars(self.nlp)
-        # A method that somebody has replaced already lies in the instance and goes back there.
-        before, original = attributes.get(name), getattr(self.nlp, name)
+        if name in attributes:
+            self._before[name] = attributes[name]
 
-        @functools.wraps(original)
+        @functools.wraps(getattr(self.nlp, name))
         def hooked(*args, **kwargs):
             return replacement(*args, **kwargs)
 
         def undo() -> None:
             if attributes.get(name) is hooked:
                 del attributes[name]
-                if before is not None:
-                    attributes[name] = before
+                if name in self._before:
+                    attributes[name] = self._before[name]
 
         attributes[name] = hooked
         self._undo.append(undo)
+
+    def _own(self, name: str) -> Callable:
+        # Looked up anew each time, as Python would.
+        return self._before.get(name) or functools.partial(getattr(type(self.nlp), name), self.nlp)
 
     def _on_update(self, examples: Iterable[Example], _: Any = None, **settings: Any) -> dict[str, float]:
         if self._finished:
