@@ -17,9 +17,10 @@ from trajet.experiments.protocol import load_protocol
 from trajet.experiments.result import Result
 from trajet.experiments.run import trial_key
 from trajet.experiments.storage import DEFAULT_URL, open_storage
-from trajet.experiments.study import Planned, create_study
+from trajet.experiments.study import Planned, RunStudy, create_study
 from trajet.experiments.tune import Results, tune
 from trajet.experiments.variants import Variant, resolve
+from trajet.experiments.worker import Ablation, SameKey, Stop, run_worker
 from trajet.files import write_atomically, write_json
 
 
@@ -27,7 +28,7 @@ def main(
     protocol: Annotated[Path, typer.Option(help="What is tried and what decides.")] = Path("configs/tune.yml"),
     study: Annotated[str, typer.Option(help="Name of the study; one that exists is gone on with.")] = "tune",
     updates: Annotated[int, typer.Option(help="Budget of each training.", min=10)] = 500,
-    workers: Annotated[int, typer.Option(help="Processes on this machine.", min=1)] = 2,
+    workers: Annotated[int, typer.Option(help="Processes on this machine; 0 trains in this one.", min=0)] = 2,
     test: Annotated[Path, typer.Option(help="Split that is scored once, at the end.")] = Path("corpus/test.spacy"),
     storage: Annotated[str, typer.Option(help=STORAGE_HELP, envvar="TRAJET_STORAGE")] = DEFAULT_URL,
     folder: Annotated[Path | None, typer.Option(help=FOLDER_HELP)] = None,
@@ -50,8 +51,7 @@ def main(
                 planned[variant.name, seed] = Planned(variant.name, seed, trial_key(config), config.to_str())
         if opened.enqueue(planned.values(), replace=True).complete < len(planned):
             print(f"training {', '.join(dict.fromkeys(name for name, _ in planned))}")
-            finished = run_workers(opened, storage, workers, folder)
-            if not finished:
+            if not _train_all(opened, storage, min(workers, len(planned)), folder):
                 print("the same command goes on with what is left")
                 raise typer.Exit(130)
         done = {trial.user_attrs["key"]: trial.user_attrs["result"] for trial in opened.trials(TrialState.COMPLETE)}
@@ -78,6 +78,15 @@ def main(
         _write(page or folder / "decisions.md", to_markdown(outcome, updates)),
         _write(best or folder / "best.cfg", chosen.to_str()),
     ])  # fmt: skip
+
+
+def _train_all(study: RunStudy, storage: str, workers: int, folder: Path) -> bool:
+    """Train what waits; False if stopped by Ctrl-C."""
+    if workers:
+        return run_workers(study, storage, workers, folder)
+    stop = Stop().listen()
+    run_worker(study, Ablation(folder), SameKey(), stop, lambda done: print(done.text, flush=True))
+    return not stop.requested
 
 
 def _write(path: Path, text: str) -> Path:

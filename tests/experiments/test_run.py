@@ -31,12 +31,14 @@ from trajet.trace import read_trace
 
 # What makes a variant's training small: its schedules are those of a run of 1,000 updates.
 UPDATES = 20
+# Documents are read and evaluated more than they are learnt from in so few updates.
+FEW = {"corpora.train.limit": 120, "corpora.dev.limit": 30}
 
 
 @pytest.fixture(scope="module")
 def config(overrides: dict[str, Any]) -> Config:
     """configs/base.cfg, small, without its trace: 21 updates, evaluated at 0, 10 and 20."""
-    return load_config(ROOT / "configs" / "base.cfg", {**overrides, "training.before_update": None})
+    return load_config(ROOT / "configs" / "base.cfg", {**overrides, **FEW, "training.before_update": None})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,10 @@ def small(variants: dict[str, Variant], overrides: dict[str, Any], small_corpus:
         paths = {split: small_corpus / f"{split}.spacy" for split in ("train", "dev")}
         made = resolve(variants[name], 1000, 0, paths)
         made["components"]["tok2vec"]["model"]["embed"]["rows"] = [300, 50, 100, 50]
+        if "window_size" in (encode := made["components"]["tok2vec"]["model"]["encode"]):
+            encode.update(window_size=1, depth=2)
         made["corpora"]["dev"]["limit"] = 20
+        made["corpora"]["train"].get("corpus", made["corpora"]["train"])["limit"] = 120
         made["training"]["max_steps"], made["training"]["eval_frequency"] = UPDATES, UPDATES
         return made
 
@@ -80,7 +85,7 @@ def test_it_is_the_training_that_spacy_makes(
     done: tuple[Result, Path], fit, small_corpus: Path, tmp_path: Path
 ) -> None:
     result, _ = done
-    trained = fit("theirs", trace_block(tmp_path / "theirs.jsonl", losses_on=256))
+    trained = fit("theirs", trace_block(tmp_path / "theirs.jsonl", losses_on=256), **FEW)
     assert [entry["step"] for entry in result.evaluations] == [row["step"] for row in trained.log] == [0, 10, 20]
     for mine, theirs in zip(result.evaluations, trained.log, strict=True):
         for name in ("ents_f", "ents_p", "ents_r"):
@@ -96,7 +101,7 @@ def test_it_is_the_training_that_spacy_makes(
     # The saved pipeline, loaded and counted by other code, a sentence at a time.
     nlp = spacy.load(trained.output / "model-last")
     by_frame: dict[str, list[int]] = {}
-    for outcome in outcomes(nlp, load_docs(nlp, small_corpus / "dev.spacy")):
+    for outcome in outcomes(nlp, load_docs(nlp, small_corpus / "dev.spacy")[:30]):
         row = by_frame.setdefault(outcome.frame, [0, 0, 0])
         for place, count in enumerate(outcome.counts):
             row[place] += count
@@ -209,7 +214,12 @@ def test_averages_are_what_is_evaluated(config: Config, done: tuple[Result, Path
     averaged = config.copy()
     averaged["training"]["optimizer"]["use_averages"] = True
     result = run_config(averaged, name="averages", seed=0, folder=tmp_path / "averages")
-    fit("theirs", trace_block(tmp_path / "theirs.jsonl", losses_on=256), **{"training.optimizer.use_averages": True})
+    fit(
+        "theirs",
+        trace_block(tmp_path / "theirs.jsonl", losses_on=256),
+        **FEW,
+        **{"training.optimizer.use_averages": True},
+    )
     theirs = read_trace(tmp_path / "theirs.jsonl").evaluations
     losses = [entry["dev_loss"] for entry in result.evaluations]
     assert losses == pytest.approx(theirs["dev_loss_ner"].tolist())
@@ -393,7 +403,7 @@ def test_a_missing_torch_is_named(small: Callable[[str], Config], monkeypatch: p
 
     monkeypatch.setattr(metadata, "version", version)
     assert trial_key(small("base"))
-    with pytest.raises(UserError, match="this config's model needs torch: pip install -r requirements-test.txt"):
+    with pytest.raises(UserError, match=r"this config's model needs torch: pip install -r requirements-test\.txt"):
         trial_key(small("gru"))
 
 
@@ -419,6 +429,7 @@ def test_a_result_is_read_again_or_refused(done: tuple[Result, Path], tmp_path: 
 def test_documents_without_a_frame_count_by_themselves(config: Config, small_corpus: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(small_corpus, tmp_path / "bare")
     docs = list(DocBin().from_disk(bare / "dev.spacy").get_docs(spacy.blank("fr").vocab))
+    docs = docs[: FEW["corpora.dev.limit"]]
     DocBin(docs=docs).to_disk(bare / "dev.spacy")
     result = run_config(_with_corpus(config, bare), name="base", seed=0, folder=tmp_path / "run")
     assert result.frames == [f"document {number}" for number in range(len(docs))]

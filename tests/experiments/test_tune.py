@@ -212,7 +212,7 @@ def test_the_command_tunes_and_goes_on_where_it_was(
     start, end = text.index("    candidates:\n      cosine"), text.index("  test:")
     text = text[:start] + "    candidates: {}\n" + text[end:]
     (tmp_path / "tune.yml").write_text(text, encoding="utf8")
-    arguments = ["--protocol", tmp_path / "tune.yml", "--updates", 20, "--storage", f"sqlite:///{tmp_path}/s.db",
+    arguments = ["--protocol", tmp_path / "tune.yml", "--updates", 20, "--workers", 0, "--storage", f"sqlite:///{tmp_path}/s.db",
                  "--folder", tmp_path / "runs", "--output", tmp_path / "tune.json",
                  "--test", small_corpus / "test.spacy"]  # fmt: skip
     done = run_script("tune", *arguments)

@@ -24,7 +24,9 @@ those of trajet.experiments.variants, in a range, too. Averages are off at every
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -345,26 +347,26 @@ def _check_config(space: SearchSpace, point: Mapping[str, Value]) -> None:
         raise UserError(_first_refused(space, point) or str(error)) from None
     for setting in space.settings:
         for key, value in setting.blocks.get(point.get(setting.parameter.name), {}).items():
-            if not isinstance(value, Mapping) or "@architectures" not in value:
-                continue
-            try:
-                registry.resolve({"block": _at(config, key)})
-            except Exception as error:  # what a factory raises is its own affair
-                reason = " ".join(str(error).split())[:300]
-                raise UserError(
-                    f"{setting.where}: {point[setting.parameter.name]!r} cannot be used: {reason}"
-                ) from None
+            if isinstance(value, Mapping) and "@architectures" in value:
+                what = f"{setting.where}: {point[setting.parameter.name]!r} cannot be used"
+                _build({"block": _at(config, key)}, what)
+
+
+def _build(config: Mapping, what: str, **schema: Any) -> None:
+    """Build a block and forget it; a refusal begins with `what`."""
+    try:
+        # A registered function of ours says on stderr what is wrong, and leaves.
+        with redirect_stderr(StringIO()):
+            registry.resolve(config, **schema)
+    except (Exception, SystemExit) as error:  # what a function raises is its own affair
+        cause = error.__cause__ if isinstance(error, SystemExit) and error.__cause__ else error
+        raise UserError(f"{what}: {' '.join(str(cause).split())[:300]}") from None
 
 
 def _tried(space: SearchSpace, point: Mapping[str, Value]) -> Config:
     """The config of a point, once its [training] section has been built."""
     config = space.config(point, seed=0)
-    try:
-        registry.resolve(config["training"], schema=ConfigSchemaTraining)
-    except (Exception, SystemExit) as error:
-        # SystemExit: how a registered callback leaves with a user's mistake.
-        cause = error.__cause__ if isinstance(error, SystemExit) and error.__cause__ else error
-        raise UserError(f"{space.path}: [training]: {' '.join(str(cause).split())[:300]}") from None
+    _build(config["training"], f"{space.path}: [training]", schema=ConfigSchemaTraining)
     return config
 
 
