@@ -216,7 +216,7 @@ def _stopwatch() -> Iterator[list[float]]:
         setattr(owner, name, wrapper)
         return lambda: setattr(owner, name, original)
 
-    added = ((_Run, "begin_step"), (_Run, "_on_update"), (_Run, "_on_finish_update"), (Measurer, "__call__"))
+    added = ((_Run, "begin_step"), (_Run, "on_update"), (_Run, "on_finish_update"), (Measurer, "__call__"))
     taken_off = ((Language, "update"), (Model, "finish_update"), (Optimizer, "__call__"))
     undo = [timed(*place, 1) for place in added] + [timed(*place, -1) for place in taken_off]
     try:

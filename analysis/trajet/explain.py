@@ -153,8 +153,10 @@ def _reference(trace: Trace, settings: ThincSettings):
 
     def step(row: pd.Series, before: State) -> Step:
         w, g, factor = (np.array([float(row[name])]) for name in ("w", "g", "clip_factor"))
-        joined = g if settings.L2_is_weight_decay else g + settings.L2 * w
-        made = function(w, joined * factor, before, alone)
+        l2 = 0.0 if settings.L2_is_weight_decay else settings.L2
+        # Thinc clips the sum of both; a global clip (grad_clip is 0 beside it) comes before L2 joins.
+        used = (g + l2 * w) * factor if settings.grad_clip else g * factor + l2 * w
+        made = function(w, used, before, alone)
         return replace(made, g=g, clip_factor=float(factor[0]))
 
     return step

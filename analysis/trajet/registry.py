@@ -181,7 +181,7 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
     """A share of another reader's documents, or what that share leaves."""
     from trajet.training.share import share_reader
 
-    return _exit_on_user_error(lambda: share_reader(corpus, share, seed, rest))
+    return _one_line(lambda: share_reader(corpus, share, seed, rest))
 
 
 # -- encoders --------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 from matplotlib.figure import Figure
@@ -735,7 +734,7 @@ def test_search_joined_by_a_worker_ends_with_a_config_that_spacy_trains(space_fi
 
     from spacy.cli.train import train
 
-    short = {"training.max_steps": 4, "training.eval_frequency": 2, "training.logger": None}
+    short = {"training.max_steps": 4, "training.eval_frequency": 2}
     train(tmp_path / "training" / "best.cfg", tmp_path / "model", overrides=short)
     trained = load_config(tmp_path / "model" / "model-last" / "config.cfg")
     assert trained["training"]["optimizer"]["grad_clip"] == best.values["clip"]

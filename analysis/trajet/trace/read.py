@@ -142,6 +142,8 @@ def _step_frame(rows: list[dict]) -> pd.DataFrame:
     for group, prefix in (("losses", "loss_"), ("scheduled", "scheduled_")):
         for key in dict.fromkeys(key for row in rows for key in row.get(group) or {}):
             frame[prefix + key] = [decode_number((row.get(group) or {}).get(key)) for row in rows]
+    if any("global_clip_factor" in row for row in rows):
+        frame["global_clip_factor"] = [decode_number(row.get("global_clip_factor")) for row in rows]
     return frame
 
 
