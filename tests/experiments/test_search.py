@@ -4,6 +4,8 @@ import json
 import math
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -701,22 +703,33 @@ def test_pictures_of_an_empty_and_of_a_small_search() -> None:
 # -- the commands ----------------------------------------------------------------------------------
 
 
+def _command(module: str, *arguments: object) -> subprocess.CompletedProcess:
+    """In a process of its own, because these listen to signals."""
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_search_joined_by_a_worker_ends_with_a_config_that_spacy_trains(space_file: Path, tmp_path: Path) -> None:
     common = ["--study", "s", "--storage", f"sqlite:///{tmp_path}/studies.db", "--folder", tmp_path / "training"]
     search = [
         *common, "--space", space_file, "--updates", UPDATES, "--share", 0.25, "--documents", 40,
         "--export", tmp_path / "s.jsonl", "--plots", tmp_path / "plots",
     ]  # fmt: skip
-    filled = run_script("search", *search, "--trials", 2, "--workers", 0)
+    filled = _command("search", *search, "--trials", 2, "--workers", 0)
     assert filled.returncode == 0, filled.stderr
     assert "2 points of 30 updates: 0 finished already, 0 running, 0 waiting, 2 added" in filled.stdout
     assert not (tmp_path / "s.jsonl").exists()
 
-    worker = run_script("worker", *common)
+    worker = _command("worker", *common)
     assert worker.returncode == 0, worker.stderr
     assert {line.split()[0] for line in worker.stdout.splitlines()[:2]} == {"point-000", "point-001"}
 
-    done = run_script("search", *search, "--trials", 4, "--workers", 2)
+    done = _command("search", *search, "--trials", 4, "--workers", 2)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 finished already, 0 running, 0 waiting, 2 added" in done.stdout
     assert "The best points" in done.stdout

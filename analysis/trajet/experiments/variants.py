@@ -225,13 +225,3 @@ def _without(block: Mapping, key: str) -> dict[str, Any]:
 
 def _text(value: Any) -> str | None:
     return None if value is _ABSENT else json.dumps(value, ensure_ascii=False)
-
-
-# -- names that search_space.py still takes from here ------------------------------------------------
-
-_Draft, _check_override, _innermost_optimizer, _with_budget = Draft, check_override, innermost_optimizer, with_budget
-_check_keys, _mapping, _nearest, _plain, _where = check_keys, mapping, nearest, plain, where_of
-
-
-def _read_yaml(path: Path) -> Mapping:
-    return read_yaml(path, "give the path of a YAML file")
