@@ -69,7 +69,9 @@ def main(
         loaded = load_space(space, updates)
     found = create_study(open_storage(storage), study, updates, Heartbeat(heartbeat, grace))
     with console.status("choosing the documents ..."):
-        begin(found, loaded, settings, folder)
+        chosen = begin(found, loaded, settings, folder)
+    left = "documents that are left" if validate == Validate.rest else "documents of the dev split"
+    print(f"trains on {chosen.trained:,} documents, judges on {chosen.judged:,} of the {chosen.judged_of:,} {left}")
     queued = enqueue(found, trials, retry_failed)
     print(
         f"study {study}: {trials} points of {updates:,} updates: {queued.complete} finished already, "
@@ -148,7 +150,7 @@ def _write_best(results: SearchResults, space: SearchSpace, settings: SearchSett
     source = "documents that the share leaves" if settings.validate == REST else "the dev split"
     head = (
         f"# The best of {len(results.points)} points of the study {results.study}: point {best.number}, F {best.score:.4f}",
-        f"# after {results.updates} updates on {settings.share:.3g} of the training documents, judged on {source}.",
+        f"# after {results.updates} updates on {100 * settings.share:g} % of the training documents, judged on {source}.",
         "# Here it trains on all of them. Its score is the largest of many and so flatters it; the best settings for",
         "# more updates or more documents may be others.",
     )

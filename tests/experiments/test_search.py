@@ -318,13 +318,13 @@ def test_the_documents_are_those_of_the_reader(space: SearchSpace, tmp_path: Pat
     corpus = plain["corpora"]["train"]
     for name, rest in (("share", False), ("rest", True)):
         plain["corpora"][name] = {"@readers": "trajet.Share.v1", "share": 0.15, "seed": 0, "rest": rest, "corpus": corpus}  # fmt: skip
-    paths = write_documents(space, SearchSettings(share=0.15, documents=0), tmp_path)
+    paths = write_documents(space, SearchSettings(share=0.15, documents=0), tmp_path).paths
     own = space.config(space.first_point(), 0, paths)
     assert _texts(own, "train") == _texts(plain, "share")
     assert _texts(own, "dev") == _texts(plain, "rest")
     assert (len(_texts(own, "train")), len(_texts(own, "dev"))) == (60, 340)
 
-    some = space.config(space.first_point(), 0, write_documents(space, SETTINGS, tmp_path))
+    some = space.config(space.first_point(), 0, write_documents(space, SETTINGS, tmp_path).paths)
     assert len(_texts(some, "dev")) == 30
     # Sentences may be alike: counted, not compared as sets.
     left = _texts(plain, "rest")
@@ -332,7 +332,7 @@ def test_the_documents_are_those_of_the_reader(space: SearchSpace, tmp_path: Pat
         left.remove(text)
     assert len(left) == 310
 
-    dev = space.config(space.first_point(), 0, write_documents(space, SearchSettings(0.15, "dev", 0), tmp_path))
+    dev = space.config(space.first_point(), 0, write_documents(space, SearchSettings(0.15, "dev", 0), tmp_path).paths)
     assert _texts(dev, "dev") == _texts(plain, "dev")
 
 
@@ -348,6 +348,11 @@ def test_a_share_that_cannot_be_and_a_missing_corpus_are_refused(space_file: Pat
     config.to_disk(tmp_path / "small.cfg")
     with pytest.raises(UserError, match=r"nowhere\.spacy: no corpus there"):
         write_documents(load_space(space_file, UPDATES, tmp_path / "small.cfg"), SETTINGS, tmp_path)
+    config = Config().from_disk(space_file.with_name("small.cfg"), interpolate=False)
+    config["corpora"]["train"]["path"] = config["paths"]["train"]
+    config.to_disk(tmp_path / "small.cfg")
+    with pytest.raises(UserError, match=r"small\.cfg: \[corpora\.train\] does not read"):
+        _begun(load_space(space_file, UPDATES, tmp_path / "small.cfg"), tmp_path, 1)
 
 
 # -- the study -------------------------------------------------------------------------------------
@@ -638,7 +643,7 @@ def test_the_best_config_is_the_best_points_on_all_documents(
     ready = load_config(tmp_path / "best.cfg", interpolate=True)
     assert ready == space.config(best.values, 0)
     documents = write_documents(space, SETTINGS, tmp_path)
-    paths = {f"paths.{split}": str(path) for split, path in documents.items()}
+    paths = {f"paths.{split}": str(path) for split, path in documents.paths.items()}
     result = run_config(
         load_config(tmp_path / "best.cfg", overrides=paths, interpolate=True),
         name="best",
@@ -722,6 +727,7 @@ def test_search_joined_by_a_worker_ends_with_a_config_that_spacy_trains(space_fi
     ]  # fmt: skip
     filled = run_script("search", *search, "--trials", 1, "--workers", 0)
     assert filled.returncode == 0, filled.stderr
+    assert "trains on 60 documents, judges on 30 of the 340 documents that are left" in filled.stdout
     assert "1 points of 30 updates: 0 finished already, 0 running, 0 waiting, 1 added" in filled.stdout
     assert not (tmp_path / "s.jsonl").exists()
 

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -72,16 +72,19 @@ class SearchSettings:
 # -- the study -------------------------------------------------------------------------------------
 
 
-def begin(study: RunStudy, space: SearchSpace, settings: SearchSettings, folder: Path) -> None:
+def begin(study: RunStudy, space: SearchSpace, settings: SearchSettings, folder: Path) -> "Documents":
     """Make a study the search of this space, or see that it is.
 
+    Returns:
+        The documents, written to `folder`.
     Raises:
         UserError: the study is an ablation, or a search of another space, with other settings or another corpus.
     """
+    documents = write_documents(space, settings, folder)
     wanted = {
         "settings": asdict(settings),
         "space": space.to_dict(),
-        "reference": _reference(space, settings, write_documents(space, settings, folder)),
+        "reference": _reference(space, settings, documents.paths),
     }
     known = study.optuna.user_attrs.get(_ATTRIBUTE)
     another = f"begin another study (--study {study.name}-2)"
@@ -90,7 +93,7 @@ def begin(study: RunStudy, space: SearchSpace, settings: SearchSettings, folder:
             raise UserError(f"study {study.name} has trainings that `search` did not plan; {another}")
         texts = {"space_text": read_text(space.path, ""), "base_text": read_text(space.base, "")}
         study.optuna.set_user_attr(_ATTRIBUTE, {**wanted, **texts})
-        return
+        return documents
     for name, value in wanted["settings"].items():
         if known["settings"][name] != value:
             raise UserError(
@@ -104,6 +107,7 @@ def begin(study: RunStudy, space: SearchSpace, settings: SearchSettings, folder:
         raise UserError(
             f"study {study.name} was begun with another corpus, {space.base.name} or package versions; {another}"
         )
+    return documents
 
 
 def is_search(study: RunStudy) -> bool:
@@ -150,7 +154,16 @@ def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 # -- documents -------------------------------------------------------------------------------------
 
 
-def write_documents(space: SearchSpace, settings: SearchSettings, folder: Path) -> dict[str, Path]:
+class Documents(NamedTuple):
+    """What is trained on and judged on."""
+
+    paths: dict[str, Path]  # for [paths]: train and dev
+    trained: int
+    judged: int
+    judged_of: int  # that they were chosen from
+
+
+def write_documents(space: SearchSpace, settings: SearchSettings, folder: Path) -> Documents:
     """Write the documents that are trained on and judged on to files of their own.
 
     They are those that the reader `trajet.Share.v1` gives. The reader itself would read and tokenize the whole split
@@ -160,21 +173,21 @@ def write_documents(space: SearchSpace, settings: SearchSettings, folder: Path) 
         space: whose base config names the splits under [paths].
         settings: which documents.
         folder: the files go to folder/data, named after the settings.
-    Returns:
-        For [paths]: train and dev.
     Raises:
         UserError: a split is missing, or no documents are left to judge on.
     """
     paths = space.config(space.first_point(), settings.seed)["paths"]
     train, seed = _read(paths, "train"), settings.seed
-    judged = _share(train, settings.share, seed, rest=True) if settings.validate == REST else _read(paths, "dev")
-    if 0 < settings.documents < len(judged):
-        judged = _share(judged, settings.documents / len(judged), seed)
+    trained = _share(train, settings.share, seed)
+    judged = left = _share(train, settings.share, seed, rest=True) if settings.validate == REST else _read(paths, "dev")
+    if 0 < settings.documents < len(left):
+        judged = _share(left, settings.documents / len(left), seed)
     stem = f"{settings.share:g}-seed{seed}"
-    return {
-        "train": _write(_share(train, settings.share, seed), folder / "data" / f"train-{stem}.spacy"),
+    files = {
+        "train": _write(trained, folder / "data" / f"train-{stem}.spacy"),
         "dev": _write(judged, folder / "data" / f"{settings.validate}-{len(judged)}-{stem}.spacy"),
     }
+    return Documents(files, len(trained), len(judged), len(left))
 
 
 def _share(docs: list[Doc], share: float, seed: int, rest: bool = False) -> list[Doc]:
@@ -225,7 +238,7 @@ class Search(Ablation):
         self.updates: int = study.optuna.user_attrs["updates"]
         base = _write_text(folder / "base.cfg", begun["base_text"])
         self.space = load_space(_write_text(folder / "search.yml", begun["space_text"]), self.updates, base)
-        self.paths = write_documents(self.space, self.settings, folder)
+        self.paths = write_documents(self.space, self.settings, folder).paths
         self.is_same = _reference(self.space, self.settings, self.paths) == begun["reference"]
         study.optuna.pruner = pruner(self.updates)
 

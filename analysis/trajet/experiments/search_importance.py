@@ -3,7 +3,8 @@
 PED-ANOVA: how far the distribution of a parameter's values among the best points lies from that among all points, a
 conditional parameter among those where it applies. Points given up early count as not among the best, which is all that
 this measure asks of a score. With some dozens of points any parameter looks a little important, so each is told
-together with what it reaches when the scores are shuffled among the points.
+together with what it reaches when the scores are shuffled among the points. A choice that the search soon gave up shows
+little: it is compared with the points that were asked for, and those no longer had it.
 
 Source: Watanabe et al. 2023, PED-ANOVA; Optuna's PedAnovaImportanceEvaluator (NumPy only).
 """

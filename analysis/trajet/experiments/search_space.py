@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from spacy.schemas import ConfigSchemaTraining
-from spacy.util import registry
+from spacy.util import CONFIG_SECTION_ORDER, registry
 from thinc.api import Config
 
 from trajet.errors import UserError
@@ -100,7 +100,7 @@ class SearchSpace:
 
     def config(self, point: Mapping[str, Value], seed: int, paths: Mapping[str, str | Path] | None = None) -> Config:
         """The complete config of a point, as `resolve` makes it of a variant."""
-        variant = Variant("point", "search", "", self.base, self.overrides(point), where=str(self.path))
+        variant = Variant("search", "search", "", self.base, self.overrides(point), where=str(self.path))
         return resolve(variant, self.updates, seed, paths)
 
     def ready_config(self, point: Mapping[str, Value], seed: int) -> Config:
@@ -114,7 +114,8 @@ class SearchSpace:
             (f"{innermost_optimizer(draft.known)}.use_averages", False),
         ):
             draft.set(key, value, str(self.path))
-        return Config(_with_variables(draft.config(str(self.path)), draft.raw))
+        complete = draft.config(str(self.path))
+        return Config(_with_variables(complete, draft.raw), section_order=CONFIG_SECTION_ORDER)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; equal for files that give the same points the same trainings."""
@@ -397,10 +398,10 @@ def _at(config: Mapping, key: str) -> Any:
 
 
 def _with_variables(complete: Mapping, raw: Mapping) -> dict[str, Any]:
-    """A complete config with the variables of the one it was made of."""
-    found = {}
-    for key, value in complete.items():
-        before = raw.get(key)
+    """A complete config with the variables and the order of the one it was made of."""
+    found: dict[str, Any] = {}
+    for key in (*(key for key in raw if key in complete), *(key for key in complete if key not in raw)):
+        value, before = complete[key], raw.get(key)
         if isinstance(value, Mapping):
             found[key] = _with_variables(value, before if isinstance(before, Mapping) else {})
         else:

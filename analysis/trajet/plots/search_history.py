@@ -66,7 +66,8 @@ def draw(history: History, ax: Axes | None = None) -> Axes:
         ax.plot(history.complete[best], history.score[best], "*", color=VERMILION, markersize=15, markeredgecolor=BLACK,
                 label=f"best: point {history.complete[best]}, F {history.score[best]:.3f}")  # fmt: skip
     dress(ax, f"The search, point by point ({history.updates:,} updates each)", "F at the last evaluation", "point")
-    ax.set_ylim(-0.02, 1.02)
+    highest = max((*history.score, *history.pruned_score), default=1.0)
+    ax.set_ylim(-0.02, min(1.02, 1.1 * highest + 0.02))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12))
     return ax

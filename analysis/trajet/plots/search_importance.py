@@ -42,17 +42,22 @@ def draw(bars: Bars, ax: Axes | None = None) -> Axes:
     place = np.arange(len(bars.names))
     beyond = bars.value > bars.chance
     ax.barh(place, bars.value, height=0.62, color=np.where(beyond, BLUE, "#c4c4c4"))
-    ax.plot(bars.chance, place, "|", color=BLACK, markersize=17, markeredgewidth=1.8)
+    # Few points met a rare condition, and chance alone can show anything there: its mark may lie outside.
+    shown = bars.value > 0
+    limit = 1.08 * max(bars.value.max(), bars.chance[shown].max(initial=0.0), 1e-9)
+    inside = bars.chance <= limit
+    ax.plot(bars.chance[inside], place[inside], "|", color=BLACK, markersize=17, markeredgewidth=1.8)
+    ax.plot(np.full((~inside).sum(), limit), place[~inside], ">", color=BLACK, markersize=6, clip_on=False)
     ax.set_yticks(place, bars.names, fontsize=8.5)
     ax.set_ylim(len(bars.names) - 0.4, -0.6)
-    ax.set_xlim(0, 1.06 * max(bars.value.max(), bars.chance.max(), 1e-9))
+    ax.set_xlim(0, limit)
     ax.grid(False, axis="y")
     ax.legend(
         handles=[
             Patch(color=BLUE, label="beyond chance"),
             Patch(color="#c4c4c4", label="not beyond chance"),
             Line2D([], [], color=BLACK, marker="|", linestyle="", markersize=12, markeredgewidth=1.8,
-                   label="95 of 100 shuffled searches stay below"),
+                   label="95 of 100 shuffled searches stay below (arrow: outside)"),
         ],
         frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12),
     )  # fmt: skip

@@ -72,7 +72,7 @@ def draw(each: Slice, ax: Axes | None = None) -> Axes:
         )
     where = condition(parameter)
     dress(ax, parameter.name, "F", f"only with {where}" if where else "")
-    ax.set_ylim(-0.03, 1.03)
+    ax.xaxis.label.set_fontsize(8)
     return ax
 
 
@@ -83,8 +83,11 @@ def figure(slices: list[Slice], into: Figure | SubFigure | None = None) -> Figur
     width, height = _PANEL_INCHES
     into = figure_of(into, (max(width * columns, 6.5), height * rows + 0.6))
     axes = into.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    scores = [each.score for each in slices]
     for index, (ax, each) in enumerate(zip(axes, slices, strict=False)):
         draw(each, ax)
+        # Shared by all panels: the points of one parameter are those of all.
+        ax.set_ylim(-0.03, min(1.03, 1.1 * max(score.max() for score in scores) + 0.02))
         if index % columns:
             ax.set_ylabel("")
     for ax in axes[len(slices) :]:
