@@ -17,9 +17,9 @@ from trajet.corpus.challenge import load_challenge
 from trajet.corpus.frames import LABELS
 from trajet.errors import UserError
 from trajet.parser_states import gold_move_log_probs
+from trajet.statistics import f_over_frames, percentile_interval
 
 Span = tuple[int, int, str]
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,12 @@ def macro_f(groups: dict[str, dict[str, float]]) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def bootstrap_f(results: Sequence[Outcome], seed: int, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of micro F when whole frames are drawn again with replacement.
-
-    Sentences of one frame stand or fall together: drawing sentences would make the interval too narrow.
-    """
+def bootstrap_f(results: Sequence[Outcome], seed: int) -> tuple[float, float]:
+    """95 % interval of micro F over other frames, see `trajet.statistics.f_over_frames`."""
     frames: dict[str, np.ndarray] = {}
     for result in results:
         frames[result.frame] = frames.get(result.frame, np.zeros(3)) + np.array(result.counts)
-    counts = np.array(list(frames.values()))
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(counts), size=(_RESAMPLES, len(counts)))
-    tp, fp, fn = counts[draws].sum(axis=1).T
-    f = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
-    low, high = np.quantile(f, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return percentile_interval(f_over_frames(np.array(list(frames.values())), seed))
 
 
 def move_perplexity(nlp: Language, golds: Sequence[Doc], component: str = "ner") -> float:

@@ -14,9 +14,11 @@ import pytest
 from scripts import compare as command
 from scripts._cli import run
 from tests.conftest import run_script
+from trajet import statistics
 from trajet.errors import UserError
-from trajet.experiments import statistics
-from trajet.experiments.compare import compare, curve_of, read_study, signed, tables, to_csv, to_markdown
+from trajet.experiments.compare import compare, signed
+from trajet.experiments.comparison_tables import tables, to_csv, to_markdown
+from trajet.experiments.exported import curve_of, read_study
 from trajet.experiments.result import Result
 
 # Gold spans of ten frames; 100 in all, so that a count is a hundredth.

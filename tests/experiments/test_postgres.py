@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tests.conftest import ROOT
 from tests.experiments.postgres import PASSWORD, Postgres, find_postgres
 from tests.experiments.small_variants import write_small_variants
-from trajet.experiments.export import read_export, write_export
+from trajet.experiments.export import write_export
+from trajet.experiments.exported import read_study
 from trajet.experiments.run import trial_key
 from trajet.experiments.storage import Heartbeat, open_storage
 from trajet.experiments.study import Planned, RunStudy, create_study
@@ -117,9 +118,8 @@ def test_each_training_is_completed_once_whatever_dies(
     assert trials[held.number].state == TrialState.COMPLETE, _logs(workers)
 
     assert write_export(study, tmp_path / "s.jsonl") == 4
-    assert [(row.name, row.seed) for row in read_export(tmp_path / "s.jsonl")] == [
-        (name, seed) for name in ("base", "clip-none") for seed in range(2)
-    ]
+    exported = read_study(tmp_path / "s.jsonl").results
+    assert {name: list(by_seed) for name, by_seed in exported.items()} == {"base": [0, 1], "clip-none": [0, 1]}
     assert PASSWORD not in _logs(workers)
 
 

@@ -23,8 +23,8 @@ import scripts.worker
 from tests.conftest import ROOT, run_script
 from tests.experiments.small_variants import write_small_variants
 from trajet.errors import UserError
-from trajet.experiments.compare import read_study
-from trajet.experiments.export import read_export, write_export
+from trajet.experiments.export import write_export
+from trajet.experiments.exported import read_study
 from trajet.experiments.result import Result
 from trajet.experiments.run import run_config, trial_key
 from trajet.experiments.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, open_storage
@@ -270,12 +270,15 @@ def test_ablate_trains_exports_and_is_resumed(
     assert list((tmp_path / "runs" / "unfinished").iterdir()) == []
 
     # Back from the file: the same but for digits and times; the statistics read it too.
-    (row,) = read_export(export)
-    assert row.cpu_seconds is None
-    assert _without_times(row) == _four_digits(expected)
-    assert "seconds_cpu" not in export.read_text(encoding="utf8")
     compared = read_study(export)
-    assert compared.results["base"][0].counts == expected["counts"]
+    row = compared.results["base"][0]
+    assert row.cpu_seconds is None
+    assert row.final_f == pytest.approx(expected["final_f"], abs=1e-4)
+    assert _without_times(replace(row, final_f=expected["final_f"])) == {
+        **_four_digits(expected),
+        "final_f": expected["final_f"],
+    }
+    assert "seconds_cpu" not in export.read_text(encoding="utf8")
     assert compared.questions["base"] == "What does the base reach?"
     first = export.read_bytes()
     assert write_export(load_study(open_storage(url), "s", url), export) == 1

@@ -1,4 +1,4 @@
-"""The finished trials of a study as a small file that can be committed, and back.
+"""The finished trials of a study as a small file that can be committed; `exported` reads it.
 
 JSON Lines: a first line {"kind": "study", ...} with what all trials share, then a line a training, by variant and seed.
 The same study gives the same bytes: no times, no host names, no trial numbers, four digits.
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from trajet.errors import UserError
 from trajet.experiments.result import Result
 from trajet.experiments.study import RunStudy
-from trajet.files import read_text, write_atomically
+from trajet.files import write_atomically
 
 _DIGITS = 4
 
@@ -53,24 +53,6 @@ def write_export(study: RunStudy, path: Path) -> int:
     lines += [json.dumps(_row(result), ensure_ascii=False, allow_nan=False) for result in results]
     write_atomically(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf8"))
     return len(results)
-
-
-def read_export(path: Path) -> list[Result]:
-    """The trainings of an exported study, by variant and seed; their times are None.
-
-    Raises:
-        UserError: no such file, or not an export.
-    """
-    rows = []
-    for number, line in enumerate(read_text(path, "give the file that `ablate` exported").splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{number}: not JSON ({error.msg}); export the study again") from None
-    if not rows or not isinstance(rows[0], dict) or rows[0].get("kind") != "study":
-        raise UserError(f"{path}:1: not the first line of an exported study; give the file that `ablate` exported")
-    frames = rows[0].get("frames")
-    return [Result.from_dict({"frames": frames, **row}, f"{path}:{number}") for number, row in enumerate(rows[1:], 2)]
 
 
 def _latest(trials: list[FrozenTrial]) -> list[FrozenTrial]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trajet.experiments import statistics
+from trajet import statistics
 from trajet.experiments.curves import Judged, judge
 from trajet.experiments.protocol import QUANTITIES, Candidate, Criteria, OptimizerPlan, Phase, Protocol, with_rate
 from trajet.experiments.result import Result

@@ -6,68 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from trajet import evaluation
+from trajet import statistics as st
 from trajet.errors import UserError
-from trajet.evaluation import Outcome
-from trajet.experiments import statistics as st
-
-# -- Student's t -----------------------------------------------------------------------------------
-
-# As published tables give them, 6 digits.
-TABLE = {
-    (1, 0.975): 12.7062, (2, 0.975): 4.30265, (3, 0.975): 3.18245, (4, 0.975): 2.77645, (5, 0.975): 2.57058,
-    (7, 0.975): 2.36462, (10, 0.975): 2.22814, (30, 0.975): 2.04227, (120, 0.975): 1.97993,
-    (2, 0.995): 9.92484, (7, 0.995): 3.49948, (2, 0.95): 2.91999, (7, 0.95): 1.89458,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("key", "expected"), TABLE.items(), ids=str)
-def test_quantiles_are_those_of_the_printed_table(key: tuple[int, float], expected: float) -> None:
-    df, probability = key
-    assert float(f"{st.t_quantile(probability, df):.6g}") == expected
-    assert st.t_quantile(1 - probability, df) == pytest.approx(-expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("p", [1e-9, 0.01, 0.3, 0.5, 0.9, 0.975, 1 - 0.05 / 68, 1 - 1e-9])
-def test_quantiles_with_one_two_and_four_degrees_have_closed_forms(p: float) -> None:
-    assert st.t_quantile(p, 1) == pytest.approx(math.tan(math.pi * (p - 0.5)), rel=1e-7, abs=1e-12)
-    alpha = 4 * p * (1 - p)
-    assert st.t_quantile(p, 2) == pytest.approx(2 * (p - 0.5) * math.sqrt(2 / alpha), rel=1e-7, abs=1e-12)
-    q = math.cos(math.acos(math.sqrt(alpha)) / 3) / math.sqrt(alpha)
-    assert st.t_quantile(p, 4) == pytest.approx(math.copysign(2 * math.sqrt(q - 1), p - 0.5), rel=1e-6, abs=1e-7)
-
-
-@pytest.mark.parametrize("df", [1, 2, 3, 7, 29, 400])
-@pytest.mark.parametrize("t", [0.0, 0.02, 1.0, 4.3, 30.0])
-def test_tails_are_the_integral_of_the_density(df: int, t: float) -> None:
-    # Simpson's rule over the angle: t = sqrt(df) tan(u) makes the range finite and the integrand cos(u)^(df - 1).
-    u = np.linspace(0, math.atan(t / math.sqrt(df)), 20001)
-    weights = np.full(len(u), 2.0)
-    weights[1::2], weights[[0, -1]] = 4.0, 1.0
-    scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(math.pi)
-    middle = 2 * scale * float((weights * np.cos(u) ** (df - 1)).sum()) * (u[1] - u[0]) / 3
-    assert st.t_two_sided(t, df) == pytest.approx(1 - middle, abs=1e-12)
-    assert st.t_two_sided(-t, df) == st.t_two_sided(t, df)
-
-
-def test_far_tails_keep_their_digits() -> None:
-    # df = 2: P(|T| >= t) = 1 - t / sqrt(2 + t^2), written without the difference of near equals.
-    t = 1e6
-    root = math.sqrt(2 + t * t)
-    assert st.t_two_sided(t, 2) == pytest.approx(2 / (root * (root + t)), rel=1e-10)
-    assert st.t_two_sided(math.inf, 2) == 0.0
-    with pytest.raises(ValueError, match="degree of freedom"):
-        st.t_two_sided(1.0, 0)
-    with pytest.raises(ValueError, match="0 < probability < 1"):
-        st.t_quantile(1.0, 3)
-
-
-def test_quantiles_against_drawn_numbers() -> None:
-    draws = np.random.default_rng(0).standard_t(7, size=400_000)
-    for p in (0.9, 0.975, 0.999):
-        # the share below the quantile, within four standard errors
-        assert np.mean(draws <= st.t_quantile(p, 7)) == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / len(draws)))
-
 
 # -- over seeds ------------------------------------------------------------------------------------
 
@@ -229,20 +169,6 @@ def _some_counts(frames: int, right: float, seed: int) -> np.ndarray:
     gold = rng.integers(1, 30, size=frames)
     tp = rng.binomial(gold, right)
     return np.stack([tp, rng.binomial(gold, 1 - right), gold - tp], axis=1)
-
-
-def test_the_bootstrap_is_the_one_of_evaluate() -> None:
-    counts = _some_counts(40, 0.8, 0)
-    results = []
-    for frame, (tp, fp, fn) in enumerate(counts):
-        gold = frozenset((i, i + 1, "DEP") for i in range(tp + fn))
-        predicted = frozenset(
-            [*((i, i + 1, "DEP") for i in range(tp)), *((100 + i, 101 + i, "DEP") for i in range(fp))]
-        )
-        results.append(Outcome(gold, predicted, "", str(frame)))
-    for seed, level in ((0, 0.95), (5, 0.8)):
-        expected = evaluation.bootstrap_f(results, seed, level)
-        assert st.percentile_interval(st.f_over_frames(counts, seed), level) == expected
 
 
 def test_micro_f_by_hand() -> None:

@@ -1,11 +1,11 @@
-"""Statistics of repeated trainings: over seeds (Student's t, Holm) and over frames (bootstrap). numpy only."""
+"""Statistics of repeated trainings: over seeds (Student's t, Holm) and over frames (bootstrap)."""
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
 from trajet.errors import UserError
 
@@ -86,13 +86,13 @@ def paired_difference(
         return Difference(1, mean)
     sd = float(differences.std(ddof=1))
     half = half_width(sd, len(seeds), 1 - confidence)
-    p = t_two_sided(mean * math.sqrt(len(seeds)) / sd, len(seeds) - 1) if sd else float(mean == 0)
+    p = 2 * float(student.sf(abs(mean) * math.sqrt(len(seeds)) / sd, len(seeds) - 1)) if sd else float(mean == 0)
     return Difference(len(seeds), mean, sd, mean - half, mean + half, half, p)
 
 
 def half_width(sd: float, n: int, alpha: float) -> float:
     """Least mean difference of n pairs whose two-sided p is alpha: t(1 - alpha / 2; n - 1) * sd / sqrt(n)."""
-    return t_quantile(1 - alpha / 2, n - 1) * sd / math.sqrt(n)
+    return float(student.isf(alpha / 2, n - 1)) * sd / math.sqrt(n)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -190,68 +190,6 @@ def median_or_never(updates: Sequence[float | None]) -> float | None:
         return None
     middle = float(np.median([math.inf if value is None else value for value in updates]))
     return middle if math.isfinite(middle) else None
-
-
-def t_two_sided(t: float, df: int) -> float:
-    """P(|T| >= |t|) of Student's t with `df` degrees of freedom.
-
-        I_x(df / 2, 1 / 2),  x = df / (df + t^2)        I: the regularised incomplete beta function
-
-    Source: Abramowitz & Stegun 26.7.1.
-    """
-    if df < 1 or math.isnan(t):
-        raise ValueError(f"t = {t}, df = {df}: a number and at least one degree of freedom are needed")
-    if math.isinf(t):
-        return 0.0
-    return _incomplete_beta(df / 2, 0.5, df / (df + t * t), t * t / (df + t * t))
-
-
-@functools.cache
-def t_quantile(probability: float, df: int) -> float:
-    """The t with P(T <= t) = probability, by halving on `t_two_sided`."""
-    if not 0 < probability < 1 or df < 1:
-        raise ValueError(f"probability {probability}, df {df}: need 0 < probability < 1 and df >= 1")
-    tails = 2 * min(probability, 1 - probability)
-    low, high = 0.0, 1.0
-    while t_two_sided(high, df) > tails:
-        low, high = high, 2 * high
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if t_two_sided(middle, df) > tails else (low, middle)
-    return math.copysign(low, probability - 0.5) if probability != 0.5 else 0.0
-
-
-def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
-    """I_x(a, b) with y = 1 - x handed in: near 1 the difference would lose its digits.
-
-    Lentz's evaluation of the continued fraction, on the side where it converges fast.
-    Source: Press et al., Numerical Recipes, 6.4; Abramowitz & Stegun 26.5.8.
-    """
-    if x <= 0 or y <= 0:
-        return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):
-        return 1.0 - _incomplete_beta(b, a, y, x)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(y) - math.log(a)
-    )
-    tiny = 1e-300
-    c, d = 1.0, 1.0 / _away(1.0 - (a + b) * x / (a + 1.0), tiny)
-    fraction = d
-    for m in range(1, 1000):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1.0 / _away(1.0 + step * d, tiny)
-            c = _away(1.0 + step / c, tiny)
-            fraction *= c * d
-        if abs(c * d - 1.0) < 1e-15:
-            return front * fraction
-    raise ArithmeticError(f"incomplete beta function: no convergence at a={a}, b={b}, x={x}")
-
-
-def _away(value: float, tiny: float) -> float:
-    """`value`, kept from 0: it is divided by."""
-    return value if abs(value) > tiny else tiny
 
 
 def _finite(values: Iterable[float], what: str) -> np.ndarray:
