@@ -241,6 +241,23 @@ def _four_digits(value: Any) -> Any:
     return [_four_digits(item) for item in value] if isinstance(value, list) else value
 
 
+def test_ablate_makes_as_many_trainings_as_the_file_plans(variants: Path) -> None:
+    plain = load_variants(variants)
+    chosen = scripts.ablate._chosen
+    names = list(plain)
+    assert [(v.name, n) for v, n in chosen(plain, None, None)] == [(name, 3) for name in names]
+    planned = {name: replace(variant, seeds=8 * (name == "base")) for name, variant in plain.items()}
+    assert [(v.name, n) for v, n in chosen(planned, None, None)] == [("base", 8)]
+    assert [(v.name, n) for v, n in chosen(planned, None, 2)] == [(name, 2) for name in names]
+    assert [(v.name, n) for v, n in chosen(planned, ["clip-none", "base"], None)] == [("clip-none", 3), ("base", 8)]
+    with pytest.raises(UserError, match="nearest is 'base'"):
+        chosen(planned, ["bass"], None)
+
+    two = {name: replace(plain[name], seeds=n) for name, n in (("base", 2), ("clip-none", 1))}
+    plan = scripts.ablate._plan(chosen(two, None, None), 20)
+    assert [(entry.variant, entry.seed) for entry in plan] == [("base", 0), ("clip-none", 0), ("base", 1)]
+
+
 def test_ablate_trains_exports_and_is_resumed(
     variants: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,7 @@ FILE = ROOT / "configs" / "variants.yml"
 BUDGET = 2000
 GROUPS = {
     "base", "optimizer", "rate", "warm-up", "schedule", "clip", "beta1", "beta2", "eps", "decay", "l2-in-gradient", "l1",
-    "dropout", "batch", "averages", "norm", "size", "encoder", "first-weights", "data", "poisoned-start", "combination",
+    "dropout", "batch", "averages", "norm", "initialiser", "size", "encoder", "recurrent", "first-weights", "data", "poisoned-start", "combination",
 }  # fmt: skip
 
 
@@ -58,6 +58,29 @@ def test_the_file_has_all_groups_and_each_variant_a_question(variants: dict[str,
         # Each optimizer is to have its own best rate: where it comes from is said.
         assert (variant.rate_from is not None) == (variant.group == "optimizer"), variant.name
         assert variant.use_averages == (variant.group == "averages"), variant.name
+
+
+def test_the_planned_ablation_is_large_enough(variants: dict[str, Variant]) -> None:
+    planned = [variant for variant in variants.values() if variant.seeds]
+    assert len(planned) - 1 >= 25
+    assert min(variant.seeds for variant in planned) >= 3
+    assert [variant.name for variant in planned if variant.seeds >= 8] == [
+        "base", "adam", "sgd", "momentum", "warmup-0", "constant", "clip-none", "decay-0", "dropout-0",
+    ]  # fmt: skip
+
+
+def test_the_rate_exploration_tries_rates_of_the_optimizers_and_nothing_else(variants: dict[str, Variant]) -> None:
+    explored = load_variants(ROOT / "configs" / "rates.yml")
+    base = resolve(variants["base"], BUDGET, 0)
+    for name, variant in explored.items():
+        config = resolve(variant, BUDGET, 0)
+        assert _optimizer(config)["learn_rate"]["initial_rate"] == float(name.split("-", 1)[1]), name
+        # But for the rate it is the optimizer that is compared afterwards.
+        config["training"]["optimizer"]["learn_rate"]["initial_rate"] = 5e-5
+        compared = resolve(variants[variant.group], BUDGET, 0)
+        compared["training"]["optimizer"]["learn_rate"]["initial_rate"] = 5e-5
+        assert diff(config, compared) == [], name
+        assert all(change.key.startswith("training.optimizer") for change in diff(base, config)), name
 
 
 def test_the_file_says_what_the_reader_makes_of_it(variants: dict[str, Variant]) -> None:
@@ -259,6 +282,8 @@ HEAD = "groups:\n  some:\n    mine:\n      question: What?\n      base: base.cfg
     [
         (HEAD.replace("question", "qestion"), 4, "variant 'mine' has no 'qestion'; the nearest is 'question'"),
         (HEAD.replace("      use_averages: false\n", ""), 4, "variant 'mine' needs `use_averages:`"),
+        (HEAD + "      seeds: 0\n", 7, "seeds is 0; it must be a whole number from 1"),
+        (HEAD + "      seeds: true\n", 7, "seeds is True; it must be a whole number from 1"),
         (HEAD.replace("false", "perhaps"), 6, "use_averages is 'perhaps'; it must be true or false"),
         (HEAD.replace("base.cfg", "bass.cfg"), 5, "no config {folder}/bass.cfg; the nearest is 'base.cfg'"),
         (HEAD.replace("mine", "My own"), 3, "variant 'My own': write lower-case letters, digits, dots and hyphens"),

@@ -76,6 +76,13 @@ def test_the_loop_is_not_changed_and_the_parts_add_up(tmp_path: Path, make, leve
         assert (trace.tensors["clipped"] == clip).all()
 
 
+def test_a_decay_beyond_the_weight_itself_has_a_length_above_0(tmp_path: Path) -> None:
+    # learn_rate * L2 = 1.5: each update leaves a weight at -0.5 of what the gradient made it.
+    _train(_model(), SGD(0.1, L2=15.0, grad_clip=0.5), tmp_path / "t.jsonl")
+    tensors = read_trace(tmp_path / "t.jsonl").tensors
+    assert tensors["decay_part_norm"].to_numpy() == pytest.approx(3 * tensors["weight_norm"].to_numpy(), rel=1e-5)
+
+
 def test_the_schedule_moves_on(tmp_path: Path) -> None:
     _train(_model(), OPTIMIZERS["adam"](), tmp_path / "t.jsonl")
     rates = read_trace(tmp_path / "t.jsonl").steps["learn_rate"].tolist()

@@ -288,7 +288,7 @@ def _optimizer_summary(trace: Trace) -> dict[str, float | None]:
     tensors = trace.tensors[trace.tensors["step"].isin(steps["step"])]
     # Over tensors first: one large tensor shall not speak for all.
     ratio = (tensors["update_norm"] / tensors["weight_norm"]).groupby(tensors["step"]).median()
-    decay = (tensors["decay_part_norm"].abs() / tensors["gradient_part_norm"]).groupby(tensors["step"]).median()
+    decay = (tensors["decay_part_norm"] / tensors["gradient_part_norm"]).groupby(tensors["step"]).median()
     return {
         "clipped_share": _median(steps["tensors_clipped"] / steps["tensors_updated"]),
         "update_ratio_median": _median(ratio),

@@ -8,6 +8,7 @@
           question: Does it learn without the clip?
           base: base.cfg                      beside the file
           use_averages: false                 always stated: spaCy's hidden default differs by optimizer
+          seeds: 3                            trainings of it that an ablation makes, if it is to be in one
           overrides:
             training.optimizer.grad_clip: 0.0
 
@@ -33,7 +34,7 @@ from trajet.experiments.yaml_file import where as where_of
 BASE = "base"
 _HINT = "give a file of variants, for example configs/variants.yml"
 _REQUIRED = ("question", "base", "use_averages")
-_KEYS = (*_REQUIRED, "rate_from", "overrides")
+_KEYS = (*_REQUIRED, "seeds", "rate_from", "overrides")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _ABSENT: Any = object()
 
@@ -49,6 +50,7 @@ class Variant:
         base: path of the spaCy config that is changed.
         overrides: dotted key -> value or whole block, applied in this order.
         use_averages: whether the running average of the weights is what is evaluated and saved.
+        seeds: planned trainings in an ablation; 0 is left to those who ask for it by name.
         rate_from: where its learning rate comes from, if a search gave it.
         where: file:line, for messages.
     """
@@ -59,6 +61,7 @@ class Variant:
     base: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
     use_averages: bool = False
+    seeds: int = 0
     rate_from: str | None = None
     where: str = ""
 
@@ -178,6 +181,9 @@ def _variant(
         if key in entry and not isinstance(entry[key], kind):
             needed = "true or false" if kind is bool else "a text"
             raise UserError(f"{where_of(path, entry, key)}: {key} is {entry[key]!r}; it must be {needed}")
+    seeds = entry.get("seeds", 0)
+    if type(seeds) is not int or ("seeds" in entry and seeds < 1):
+        raise UserError(f"{where_of(path, entry, 'seeds')}: seeds is {seeds!r}; it must be a whole number from 1")
     base = path.parent / entry["base"]
     if not base.is_file():
         configs = [config.name for config in path.parent.glob("*.cfg")]
@@ -193,8 +199,9 @@ def _variant(
             check_override(draft, key, plain(overrides[key]), line)
     overrides = {str(key): plain(value) for key, value in (*always.items(), *own.items())}
     return Variant(
-        name, group, entry["question"].strip(), base, overrides, entry["use_averages"], entry.get("rate_from"), where
-    )
+        name, group, entry["question"].strip(), base, overrides, entry["use_averages"], seeds,
+        entry.get("rate_from"), where,
+    )  # fmt: skip
 
 
 # -- differences -----------------------------------------------------------------------------------

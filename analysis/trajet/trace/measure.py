@@ -167,7 +167,7 @@ class Measurer:
             if call.decay is not None:
                 part = update_sq + 2 * call.decay * cross + call.decay**2 * weight_sq
                 columns["gradient_part_norm"][index] = math.sqrt(max(part, 0.0))
-                columns["decay_part_norm"][index] = call.decay * math.sqrt(weight_sq)
+                columns["decay_part_norm"][index] = abs(call.decay) * math.sqrt(weight_sq)
             elif call.parts is not None:
                 decay_sq, gradient_sq = call.parts or (0.0, update_sq)
                 columns["gradient_part_norm"][index] = math.sqrt(gradient_sq)
