@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import spacy
 from spacy.training import Example, biluo_tags_to_spans
+from spacy.training.initialize import init_nlp
 
-from tests.conftest import run_script
+from tests.conftest import ROOT, run_script
 from trajet.errors import UserError
+from trajet.experiments.variants import load_variants, resolve
 from trajet.marked import marked_example
 from trajet.parser_states import token_decisions
 from trajet.sentence.cycle import training_cycle
@@ -82,6 +84,13 @@ def test_a_part_of_a_longer_span_is_a_decision_too(model: Path) -> None:
 def test_influence_refuses_what_is_not_there(model: Path, arguments: tuple, says: str) -> None:
     with pytest.raises(UserError, match=says):
         influence(spacy.load(model), *arguments)
+
+
+def test_a_model_that_trains_on_other_numbers_than_it_predicts_with_is_refused(small_corpus: Path) -> None:
+    paths = {split: small_corpus / f"{split}.spacy" for split in ("train", "dev")}
+    nlp = init_nlp(resolve(load_variants(ROOT / "configs" / "variants.yml")["norm-batch"], 100, 0, paths))
+    with pytest.raises(UserError, match="tok2vec normalises over the batch"):
+        influence(nlp, SENTENCE, "Marseille", "DEP")
 
 
 def test_the_cycle_tells_what_an_update_by_hand_does(model: Path) -> None:

@@ -36,10 +36,18 @@ def begin_update(nlp: Language, docs: list[Doc], component: str = "ner") -> tupl
     """The parser's step model over `docs`, dropout off, and the function that sends its gradients down to every layer.
 
     Call the step model's `begin_update(states)` and its backprop as often as there are states, then the function once.
+
+    Raises:
+        UserError: the model predicts otherwise than it trains even without dropout: batch normalisation.
     """
-    for _, pipe in nlp.pipeline:
+    for pipe_name, pipe in nlp.pipeline:
         model = getattr(pipe, "model", None)
         if isinstance(model, Model):
+            if any(node.name == "batchnorm" for node in model.walk()):
+                raise UserError(
+                    f"{pipe_name} normalises over the batch: in training one sentence by itself has other numbers than "
+                    "in a batch, so its gradient says nothing; use a model with layer norm (configs/base.cfg)"
+                )
             set_dropout_rate(model, 0.0)
     for name, pipe in nlp.pipeline:
         if name == component:
