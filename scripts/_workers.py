@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts._cli import console
-from trajet.experiments.study import Counts, RunStudy
-from trajet.experiments.worker import Process, heed_signals, start_workers, stop_workers
+from trajet.experiments.studies.study import Counts, RunStudy
+from trajet.experiments.studies.worker import Process, heed_signals, start_workers, stop_workers
 
 STORAGE_HELP = "Where the study is: sqlite:///FILE, or postgresql://USER@HOST/DATABASE. Also from TRAJET_STORAGE."
 FOLDER_HELP = "Where trainings keep traces, configs and logs.  [default: training/STUDY]"

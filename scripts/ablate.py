@@ -8,10 +8,10 @@ import typer
 from scripts._cli import console, print_wrote, run
 from scripts._workers import FOLDER_HELP, STORAGE_HELP, run_workers, what_is_left
 from trajet.errors import UserError
-from trajet.experiments.export import write_export
 from trajet.experiments.run import trial_key
-from trajet.experiments.storage import DEFAULT_URL, Heartbeat, open_storage
-from trajet.experiments.study import Planned, create_study
+from trajet.experiments.studies.export import write_export
+from trajet.experiments.studies.storage import DEFAULT_URL, Heartbeat, open_storage
+from trajet.experiments.studies.study import Planned, create_study
 from trajet.experiments.variants import Variant, choose, load_variants, resolve
 
 # Of a variant that the file plans nothing for.
@@ -27,7 +27,10 @@ def main(
     updates: Annotated[int, typer.Option(help="Budget of each training.", min=1)] = 1000,
     seeds: Annotated[
         int | None,
-        typer.Option(help="Trainings of each variant, with seeds from 0; of all variants if none is named.  [default: as the file plans, otherwise 3]", min=1),
+        typer.Option(
+            help="Trainings of each variant, with seeds from 0; of all variants if none is named.  [default: as the file plans, otherwise 3]",
+            min=1,
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes on this machine; 0 only fills the queue.", min=0)] = 2,
     storage: Annotated[str, typer.Option(help=STORAGE_HELP, envvar="TRAJET_STORAGE")] = DEFAULT_URL,

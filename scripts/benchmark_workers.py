@@ -8,7 +8,7 @@ import typer
 
 from scripts._cli import console, print_table, run
 from scripts._workers import worker_command
-from trajet.experiments.throughput import compare_workers, cores
+from trajet.experiments.studies.throughput import compare_workers, cores
 from trajet.experiments.variants import choose, load_variants, resolve
 
 TARGET = 1.7

@@ -10,11 +10,11 @@ from rich.markup import escape
 
 from scripts._cli import console, print_table, print_wrote, run
 from trajet.errors import UserError
-from trajet.experiments.compare import compare
-from trajet.experiments.comparison_tables import tables, to_csv, to_markdown
-from trajet.experiments.exported import Study, read_study
+from trajet.experiments.comparison.compare import compare
+from trajet.experiments.comparison.tables import tables, to_csv, to_markdown
+from trajet.experiments.studies.exported import Study, read_study
 from trajet.files import write_atomically, write_json
-from trajet.plots import effects, learning_curves, optimizer_behaviour
+from trajet.plots.experiments import effects, learning_curves, optimizer_behaviour
 from trajet.plots.style import save
 
 

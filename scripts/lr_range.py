@@ -10,11 +10,11 @@ from spacy.util import import_file
 from scripts._cli import new_app, print_table, print_wrote, run_app
 from trajet.config import load_config
 from trajet.errors import UserError
-from trajet.experiments.rate_range import OPTIMIZER_BLOCK, range_test
-from trajet.experiments.rate_record import Sweep
-from trajet.experiments.rate_suggestions import RATIO_BAND, RATIO_GUIDE
+from trajet.experiments.rates.record import Sweep
+from trajet.experiments.rates.suggestions import RATIO_BAND, RATIO_GUIDE
+from trajet.experiments.rates.sweep import OPTIMIZER_BLOCK, range_test
 from trajet.files import write_json
-from trajet.plots import rate_range as picture
+from trajet.plots.experiments import rate_range as picture
 from trajet.plots.style import save
 
 _WHAT = {

@@ -11,16 +11,16 @@ from scripts._cli import print_table, print_wrote, run
 from scripts._workers import FOLDER_HELP, STORAGE_HELP, run_workers, what_is_left
 from trajet.config import load_config
 from trajet.errors import UserError
-from trajet.experiments.data_check import check_splits
-from trajet.experiments.decision_log import to_dict, to_markdown
-from trajet.experiments.protocol import load_protocol
 from trajet.experiments.result import Result
 from trajet.experiments.run import trial_key
-from trajet.experiments.storage import DEFAULT_URL, open_storage
-from trajet.experiments.study import Planned, RunStudy, create_study
-from trajet.experiments.tune import Results, tune
+from trajet.experiments.studies.storage import DEFAULT_URL, open_storage
+from trajet.experiments.studies.study import Planned, RunStudy, create_study
+from trajet.experiments.studies.worker import Ablation, SameKey, Stop, run_worker
+from trajet.experiments.tuning.data_check import check_splits
+from trajet.experiments.tuning.decision_log import to_dict, to_markdown
+from trajet.experiments.tuning.protocol import load_protocol
+from trajet.experiments.tuning.tune import Results, tune
 from trajet.experiments.variants import Variant, resolve
-from trajet.experiments.worker import Ablation, SameKey, Stop, run_worker
 from trajet.files import write_atomically, write_json
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trajet.experiments.threads import ONE_THREAD
+from trajet.experiments.studies.threads import ONE_THREAD
 
 # Before anything loads numpy: one thread a worker, unless somebody wants it otherwise.
 for _name, _value in ONE_THREAD.items():
@@ -15,10 +15,10 @@ for _name, _value in ONE_THREAD.items():
 from scripts._cli import run  # noqa: E402
 from scripts._workers import FOLDER_HELP, STORAGE_HELP, run_workers, what_is_left  # noqa: E402
 from trajet.errors import UserError  # noqa: E402
-from trajet.experiments.search import is_search, search_job  # noqa: E402
-from trajet.experiments.storage import DEFAULT_URL, open_storage  # noqa: E402
-from trajet.experiments.study import load_study  # noqa: E402
-from trajet.experiments.worker import Ablation, SameKey, Stop, run_worker  # noqa: E402
+from trajet.experiments.search.search import is_search, search_job  # noqa: E402
+from trajet.experiments.studies.storage import DEFAULT_URL, open_storage  # noqa: E402
+from trajet.experiments.studies.study import load_study  # noqa: E402
+from trajet.experiments.studies.worker import Ablation, SameKey, Stop, run_worker  # noqa: E402
 
 
 def main(

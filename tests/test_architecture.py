@@ -23,8 +23,9 @@ ONLY_IN = {
     "transformers": [],
     "spacy_transformers": [],
     "optuna": ["experiments"],
-    "sqlalchemy": ["experiments/storage.py"],
-    "psycopg": ["experiments/storage.py"],
+    "sqlalchemy": ["experiments/studies/storage.py"],
+    "scipy": ["statistics.py"],
+    "psycopg": ["experiments/studies/storage.py"],
     "pandas": ["trace/read.py", "plots", "explain.py"],
 }
 PROJECT = yaml.safe_load((ROOT / "project.yml").read_text(encoding="utf8"))

@@ -184,6 +184,14 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
     return _one_line(lambda: share_reader(corpus, share, seed, rest))
 
 
+@registry.readers("trajet.ReadOnce.v1")
+def read_once(path: str):
+    """spaCy's corpus of one file, read once instead of four times before the first update."""
+    from trajet.training.read_once import read_once
+
+    return _one_line(lambda: read_once(path))
+
+
 # -- encoders --------------------------------------------------------------------------------------
 
 

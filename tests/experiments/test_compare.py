@@ -16,10 +16,10 @@ from scripts._cli import run
 from tests.conftest import run_script
 from trajet import statistics
 from trajet.errors import UserError
-from trajet.experiments.compare import compare, signed
-from trajet.experiments.comparison_tables import tables, to_csv, to_markdown
-from trajet.experiments.exported import curve_of, read_study
+from trajet.experiments.comparison.compare import compare, signed
+from trajet.experiments.comparison.tables import tables, to_csv, to_markdown
 from trajet.experiments.result import Result
+from trajet.experiments.studies.exported import curve_of, read_study
 
 # Gold spans of ten frames; 100 in all, so that a count is a hundredth.
 GOLD = (10, 10, 10, 10, 10, 10, 10, 10, 10, 10)
@@ -242,7 +242,6 @@ def _other_gold(rows: list[dict]) -> None:
         (_with(evaluations=[{"step": 0}]), "s.jsonl:6: an evaluation lacks"),
         (_with(kind="note"), "s.jsonl:6: a line of kind 'note'"),
     ],
-    ids=str,
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, spoil: Callable, words: str) -> None:
     rows = [result(name, s, n) for name, numbers in RIGHT.items() for s, n in enumerate(numbers)]

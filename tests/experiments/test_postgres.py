@@ -14,13 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tests.conftest import ROOT
 from tests.experiments.postgres import PASSWORD, Postgres, find_postgres
 from tests.experiments.small_variants import write_small_variants
-from trajet.experiments.export import write_export
-from trajet.experiments.exported import read_study
 from trajet.experiments.run import trial_key
-from trajet.experiments.storage import Heartbeat, open_storage
-from trajet.experiments.study import Planned, RunStudy, create_study
+from trajet.experiments.studies.export import write_export
+from trajet.experiments.studies.exported import read_study
+from trajet.experiments.studies.storage import Heartbeat, open_storage
+from trajet.experiments.studies.study import Planned, RunStudy, create_study
+from trajet.experiments.studies.worker import Process, start_workers
 from trajet.experiments.variants import load_variants, resolve
-from trajet.experiments.worker import Process, start_workers
 
 # Of a second each would do, but a loaded machine keeps a living worker from its mark for seconds.
 HEARTBEAT = Heartbeat(interval=4, grace=10)

@@ -25,10 +25,10 @@ from scripts._cli import run_app
 from tests.conftest import ROOT, run_script, trace_block
 from tests.trace.test_transformer import tiny_camembert  # noqa: F401  (a fixture)
 from trajet.errors import UserError
-from trajet.experiments.rate_range import range_test, range_test_on
-from trajet.experiments.rate_record import Record, Sweep
-from trajet.experiments.rate_suggestions import minimum, ratio_band, slide, smooth, steepest, suggest, valley
-from trajet.plots import rate_range as picture
+from trajet.experiments.rates.record import Record, Sweep
+from trajet.experiments.rates.suggestions import minimum, ratio_band, slide, smooth, steepest, suggest, valley
+from trajet.experiments.rates.sweep import range_test, range_test_on
+from trajet.plots.experiments import rate_range as picture
 from trajet.plots.style import save
 from trajet.trace import read_trace
 

@@ -21,7 +21,19 @@ from tests.conftest import ROOT, run_script
 from tests.experiments.small_variants import write_small_variants
 from trajet.errors import UserError
 from trajet.experiments.run import run_config
-from trajet.experiments.search import (
+from trajet.experiments.search.importance import importance
+from trajet.experiments.search.parameter import Parameter, condition
+from trajet.experiments.search.results import (
+    COMPLETE,
+    PRUNED,
+    Importance,
+    Point,
+    SearchResults,
+    edges,
+    read_results,
+    write_results,
+)
+from trajet.experiments.search.search import (
     Search,
     SearchSettings,
     begin,
@@ -33,23 +45,11 @@ from trajet.experiments.search import (
     search_job,
     write_documents,
 )
-from trajet.experiments.search_importance import importance
-from trajet.experiments.search_parameter import Parameter, condition
-from trajet.experiments.search_results import (
-    COMPLETE,
-    PRUNED,
-    Importance,
-    Point,
-    SearchResults,
-    edges,
-    read_results,
-    write_results,
-)
-from trajet.experiments.search_space import SearchSpace, load_space
-from trajet.experiments.storage import RetryDeadWorkersTrial, open_storage
-from trajet.experiments.study import Planned, RunStudy, create_study
-from trajet.experiments.worker import run_worker
-from trajet.plots import search_history, search_importance, search_slices
+from trajet.experiments.search.space import SearchSpace, load_space
+from trajet.experiments.studies.storage import RetryDeadWorkersTrial, open_storage
+from trajet.experiments.studies.study import Planned, RunStudy, create_study
+from trajet.experiments.studies.worker import run_worker
+from trajet.plots.experiments import search_history, search_importance, search_slices
 
 UPDATES = 30
 # Evaluated at 10, 20 and 30: looked at after a quarter (at 10) and after half (at 20).

@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from trajet.errors import UserError
-from trajet.experiments.storage import Heartbeat, Storage, open_storage, shown
-from trajet.experiments.study import Planned, RunStudy, create_study
+from trajet.experiments.studies.storage import Heartbeat, Storage, open_storage, shown
+from trajet.experiments.studies.study import Planned, RunStudy, create_study
 
 
 @pytest.fixture

@@ -23,15 +23,15 @@ import scripts.worker
 from tests.conftest import ROOT, run_script
 from tests.experiments.small_variants import write_small_variants
 from trajet.errors import UserError
-from trajet.experiments.export import write_export
-from trajet.experiments.exported import read_study
 from trajet.experiments.result import Result
 from trajet.experiments.run import run_config, trial_key
-from trajet.experiments.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, open_storage
-from trajet.experiments.study import MAX_ERRORS, Counts, Planned, RunStudy, create_study, load_study
-from trajet.experiments.threads import ONE_THREAD
+from trajet.experiments.studies.export import write_export
+from trajet.experiments.studies.exported import read_study
+from trajet.experiments.studies.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, open_storage
+from trajet.experiments.studies.study import MAX_ERRORS, Counts, Planned, RunStudy, create_study, load_study
+from trajet.experiments.studies.threads import ONE_THREAD
+from trajet.experiments.studies.worker import Ablation, SameKey, report_to, run_worker
 from trajet.experiments.variants import load_variants, resolve
-from trajet.experiments.worker import Ablation, SameKey, report_to, run_worker
 
 COMPLETE, FAIL, WAITING, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING, TrialState.RUNNING
 A, B = Planned("a", 0, "key-a", "config of a"), Planned("b", 0, "key-b", "config of b")

@@ -9,10 +9,10 @@ from thinc.api import Config
 
 from tests.conftest import ROOT, run_script
 from trajet.errors import UserError
-from trajet.experiments.curves import judge, roughness
-from trajet.experiments.protocol import Criteria, load_protocol, with_rate
 from trajet.experiments.result import Result
-from trajet.experiments.tune import Line, best_of, measures, tune
+from trajet.experiments.tuning.curves import judge, roughness
+from trajet.experiments.tuning.protocol import Criteria, load_protocol, with_rate
+from trajet.experiments.tuning.tune import Line, best_of, measures, tune
 from trajet.experiments.variants import Variant, resolve
 
 

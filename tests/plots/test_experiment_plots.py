@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tests.experiments.test_compare import result, write
-from trajet.experiments.compare import Comparison, compare
-from trajet.experiments.exported import Study, read_study
-from trajet.plots import effects, learning_curves, optimizer_behaviour
+from trajet.experiments.comparison.compare import Comparison, compare
+from trajet.experiments.studies.exported import Study, read_study
+from trajet.plots.experiments import effects, learning_curves, optimizer_behaviour
 
 # group -> variant -> what it adds to the logit of finding a span; None: it never learns.
 PLAUSIBLE: dict[str, dict[str, float | None]] = {

@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from catalogue import RegistryError
@@ -17,7 +16,7 @@ from confection import ConfigValidationError
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
 from spacy.scorer import Scorer
-from spacy.training import Corpus, Example
+from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import create_evaluation_callback, create_train_batches, train_while_improving
 from spacy.util import registry, resolve_dot_names
@@ -220,32 +219,6 @@ def _frame_counts(examples: Iterable[Example]) -> dict[str, list[int]]:
         for place, found in enumerate((gold & predicted, predicted - gold, gold - predicted)):
             row[place] += len(found)
     return counts
-
-
-# Documents by pipeline, then by file: kept as long as the pipeline.
-_documents: WeakKeyDictionary[Language, dict[str, list[Example]]] = WeakKeyDictionary()
-
-
-@registry.readers("trajet.ReadOnce.v1")
-def _read_once(path: str) -> Callable[[Language], Iterator[Example]]:
-    """`spacy.Corpus.v1` of one file, read once for each pipeline.
-
-    A training reads its train documents five times. An update works on copies, so what is kept stays as it was read.
-    """
-
-    def read(nlp: Language) -> Iterator[Example]:
-        known = _documents.setdefault(nlp, {})
-        if path not in known:
-            try:
-                known[path] = list(Corpus(path)(nlp))
-            except Exception as error:  # msgpack, zlib and srsly each have errors of their own
-                reason = " ".join(str(error).split())[:200]
-                raise UserError(
-                    f"{path}: cannot be read ({reason}); build it again with `python -m spacy project run corpus`"
-                ) from None
-        return iter(known[path])
-
-    return read
 
 
 def _with_documents_read_once(config: Config) -> Config:

@@ -17,8 +17,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from trajet.experiments.search_parameter import CATEGORICAL, INT, Parameter
-from trajet.experiments.search_results import COMPLETE, Importance, Point
+from trajet.experiments.search.parameter import CATEGORICAL, INT, Parameter
+from trajet.experiments.search.results import COMPLETE, Importance, Point
 
 # Fewer points say nothing.
 LEAST = 8

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
-from trajet.experiments.compare import BASE, Comparison, Row, range_text, signed
+from trajet.experiments.comparison.compare import BASE, Comparison, Row, range_text, signed
 
 Column = tuple[str, Callable[[Row], str]]
 

@@ -18,7 +18,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from trajet.errors import UserError
-from trajet.experiments.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, Storage, shown
+from trajet.experiments.studies.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, Storage, shown
 
 # How often a training that raises an error is queued; each call of `enqueue` queues it once.
 MAX_ERRORS = 3

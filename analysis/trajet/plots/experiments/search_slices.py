@@ -9,8 +9,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from trajet.experiments.search_parameter import CATEGORICAL, EDGE, Parameter, condition, shown
-from trajet.experiments.search_results import COMPLETE, SearchResults
+from trajet.experiments.search.parameter import CATEGORICAL, EDGE, Parameter, condition, shown
+from trajet.experiments.search.results import COMPLETE, SearchResults
 from trajet.plots.style import BLACK, BLUE, GREY, VERMILION, axes_of, dress, figure_of
 
 _COLUMNS = 4

@@ -33,11 +33,11 @@ from trajet.errors import UserError
 from trajet.experiments.key import trial_key
 from trajet.experiments.result import Result
 from trajet.experiments.run import run_config
-from trajet.experiments.search_parameter import Value
-from trajet.experiments.search_results import COMPLETE, PRUNED, Point
-from trajet.experiments.search_space import SearchSpace, load_space
-from trajet.experiments.study import Enqueued, Planned, RunStudy
-from trajet.experiments.worker import Ablation, report_to
+from trajet.experiments.search.parameter import Value
+from trajet.experiments.search.results import COMPLETE, PRUNED, Point
+from trajet.experiments.search.space import SearchSpace, load_space
+from trajet.experiments.studies.study import Enqueued, Planned, RunStudy
+from trajet.experiments.studies.worker import Ablation, report_to
 from trajet.files import read_text, write_atomically
 from trajet.training.share import share_reader
 

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from thinc.api import Config
 
 from trajet.experiments.run import trial_key
-from trajet.experiments.storage import open_storage
-from trajet.experiments.study import Planned, create_study
-from trajet.experiments.worker import start_workers, stop_workers
+from trajet.experiments.studies.storage import open_storage
+from trajet.experiments.studies.study import Planned, create_study
+from trajet.experiments.studies.worker import start_workers, stop_workers
 
 
 @dataclass(frozen=True)

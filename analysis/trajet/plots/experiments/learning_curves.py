@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from trajet.experiments.exported import Study, curve_of
+from trajet.experiments.studies.exported import Study, curve_of
 from trajet.plots.style import BLACK, CYCLE, GREY, axes_of, dress, figure_of
 
 # More lines than this in one panel and their bands hide each other.

@@ -8,8 +8,8 @@ import numpy as np
 
 from trajet import statistics
 from trajet.errors import UserError
-from trajet.experiments.exported import Study, counts_of, curve_of, is_finite
 from trajet.experiments.result import Result
+from trajet.experiments.studies.exported import Study, counts_of, curve_of, is_finite
 
 BETTER, WORSE, NOISE, FEW, BASE = "better", "worse", "within noise", "too few seeds", "base"
 

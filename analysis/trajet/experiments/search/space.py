@@ -36,12 +36,12 @@ from thinc.api import Config
 
 from trajet.errors import UserError
 from trajet.experiments.overrides import Draft, check_override, innermost_optimizer, with_budget
-from trajet.experiments.search_parameter import CATEGORICAL, FLOAT, INT, KINDS, Asks, Parameter, Value
+from trajet.experiments.search.parameter import CATEGORICAL, FLOAT, INT, KINDS, Asks, Parameter, Value
 from trajet.experiments.variants import Variant, resolve
 from trajet.experiments.yaml_file import check_keys, mapping, nearest, plain, read_yaml
 from trajet.experiments.yaml_file import where as where_of
 
-# Fixed parameters of every trial, see trajet.experiments.study.
+# Fixed parameters of every trial, see trajet.experiments.studies.study.
 _RESERVED = ("variant", "seed")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from trajet.experiments.search_results import COMPLETE, SearchResults
+from trajet.experiments.search.results import COMPLETE, SearchResults
 from trajet.plots.style import BLACK, BLUE, GREY, VERMILION, axes_of, dress
 
 

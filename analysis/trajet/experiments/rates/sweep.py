@@ -28,7 +28,7 @@ from spacy.util import load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config, Model, fix_random_seed
 
 from trajet.errors import UserError
-from trajet.experiments.rate_record import RateRange, Record, Sweep
+from trajet.experiments.rates.record import RateRange, Record, Sweep
 from trajet.trace.held_out import _is_shared_layer
 from trajet.trace.measure import Measurer
 from trajet.trace.parameters import name_parameters

@@ -9,7 +9,7 @@ from spacy.pipeline import EntityLinker, TextCategorizer
 from spacy.training.loop import subdivide_batch
 
 from trajet.errors import UserError
-from trajet.experiments.rate_suggestions import SKIPPED_END, SKIPPED_SHARE, ratio_band, smooth, suggest
+from trajet.experiments.rates.suggestions import SKIPPED_END, SKIPPED_SHARE, ratio_band, smooth, suggest
 from trajet.trace.format import short_number
 from trajet.trace.measure import Measured
 

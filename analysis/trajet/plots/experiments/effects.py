@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from trajet.experiments.compare import BETTER, FEW, NOISE, WORSE, Comparison, signed
+from trajet.experiments.comparison.compare import BETTER, FEW, NOISE, WORSE, Comparison, signed
 from trajet.plots.style import BLACK, BLUE, GREY, VERMILION, axes_of, dress, figure_of
 
 UNCLEAR = "within noise, though its own interval leaves out 0"

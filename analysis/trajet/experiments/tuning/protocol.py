@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trajet.errors import UserError
-from trajet.experiments.curves import VERDICTS
+from trajet.experiments.tuning.curves import VERDICTS
 from trajet.experiments.variants import Variant
 from trajet.experiments.yaml_file import check_keys, mapping, plain, read_yaml, where
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from trajet.experiments.tune import Decision, Line, Outcome
+from trajet.experiments.tuning.tune import Decision, Line, Outcome
 from trajet.experiments.variants import Variant
 
 _TITLES = {

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from trajet.experiments.search_parameter import condition
-from trajet.experiments.search_results import SearchResults
+from trajet.experiments.search.parameter import condition
+from trajet.experiments.search.results import SearchResults
 from trajet.plots.style import BLACK, BLUE, GREY, axes_of, dress
 
 

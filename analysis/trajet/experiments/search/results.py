@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trajet.errors import UserError
-from trajet.experiments.search_parameter import LOWER, Parameter, Value, shown
+from trajet.experiments.search.parameter import LOWER, Parameter, Value, shown
 from trajet.files import read_text, write_atomically
 
 COMPLETE, PRUNED = "complete", "pruned"

@@ -18,9 +18,17 @@ from typing import Any
 import numpy as np
 
 from trajet import statistics
-from trajet.experiments.curves import Judged, judge
-from trajet.experiments.protocol import QUANTITIES, Candidate, Criteria, OptimizerPlan, Phase, Protocol, with_rate
 from trajet.experiments.result import Result
+from trajet.experiments.tuning.curves import Judged, judge
+from trajet.experiments.tuning.protocol import (
+    QUANTITIES,
+    Candidate,
+    Criteria,
+    OptimizerPlan,
+    Phase,
+    Protocol,
+    with_rate,
+)
 from trajet.experiments.variants import Variant
 
 # A grid whose best rate is at its edge is extended so many times at most.

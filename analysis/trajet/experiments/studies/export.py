@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trajet.errors import UserError
 from trajet.experiments.result import Result
-from trajet.experiments.study import RunStudy
+from trajet.experiments.studies.study import RunStudy
 from trajet.files import write_atomically
 
 _DIGITS = 4

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import NullFormatter
 
-from trajet.experiments.exported import Study
+from trajet.experiments.studies.exported import Study
 from trajet.plots.style import BLACK, BLUE, GREY, VERMILION, axes_of, dress, figure_of
 
 _GUIDE = 1e-3

@@ -26,9 +26,9 @@ from thinc.api import Config
 from trajet.errors import UserError
 from trajet.experiments.result import Result
 from trajet.experiments.run import run_config, trial_key
-from trajet.experiments.storage import Storage
-from trajet.experiments.study import RunStudy
-from trajet.experiments.threads import ONE_THREAD
+from trajet.experiments.studies.storage import Storage
+from trajet.experiments.studies.study import RunStudy
+from trajet.experiments.studies.threads import ONE_THREAD
 
 
 class Job(Protocol):

@@ -1,0 +1,1 @@
+"""The method of training from scratch as a protocol."""
