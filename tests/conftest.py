@@ -5,13 +5,14 @@ import runpy
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import catalogue
 import pytest
 import srsly
 from spacy.language import Language
@@ -48,6 +49,23 @@ SMALL: dict[str, Any] = {
         "output_file": None,
     },
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _entry_points_looked_up_once() -> Iterator[None]:
+    """What is installed does not change meanwhile; catalogue looks through all of it for every document it unpacks."""
+    looked_up = catalogue.Registry._get_entry_points
+    known: dict[str, list] = {}
+
+    def once(self: catalogue.Registry) -> list:
+        namespace = self.entry_point_namespace
+        if namespace not in known:
+            known[namespace] = list(looked_up(self))
+        return known[namespace]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue.Registry, "_get_entry_points", once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +163,6 @@ def run_script(module: str, *arguments: object) -> subprocess.CompletedProcess:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take minutes begin first, or one worker would end with them while the other has nothing to do."""
-    slow = ("workflow", "trace", "plots", "sentence", "words")
+    slow = ("workflow", "experiments", "trace", "training", "plots", "encoders", "sentence", "words")
     order = {name: place for place, name in enumerate(slow)}
     items.sort(key=lambda item: order.get(item.path.parent.name, len(slow)))

@@ -719,7 +719,7 @@ def _command(module: str, *arguments: object) -> subprocess.CompletedProcess:
     )
 
 
-def test_search_joined_by_a_worker_ends_with_a_config_that_spacy_trains(space_file: Path, tmp_path: Path) -> None:
+def test_search_by_two_workers_ends_with_a_config_that_spacy_trains(space_file: Path, tmp_path: Path) -> None:
     common = ["--study", "s", "--storage", f"sqlite:///{tmp_path}/studies.db", "--folder", tmp_path / "training"]
     search = [
         *common, "--space", space_file, "--updates", UPDATES, "--share", 0.15, "--documents", 30,
@@ -731,13 +731,10 @@ def test_search_joined_by_a_worker_ends_with_a_config_that_spacy_trains(space_fi
     assert "1 points of 30 updates: 0 finished already, 0 running, 0 waiting, 1 added" in filled.stdout
     assert not (tmp_path / "s.jsonl").exists()
 
-    worker = _command("worker", *common)
-    assert worker.returncode == 0, worker.stderr
-    assert worker.stdout.startswith("point-000 0: F ")
-
     done = _command("search", *search, "--trials", 3, "--workers", 2)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 finished already, 0 running, 0 waiting, 2 added" in done.stdout
+    assert "0 finished already, 0 running, 1 waiting, 2 added" in done.stdout
+    assert "point-000 seed 0: F " in done.stdout
     assert "The best points" in done.stdout
     assert "importance: needs 8 points" in done.stdout
     results = read_results(tmp_path / "s.jsonl")

@@ -196,12 +196,13 @@ def test_the_command_tunes_and_goes_on_where_it_was(
     config["training"]["before_update"] = None
     config.to_disk(tmp_path / "base.cfg")
     text = (ROOT / "configs" / "tune.yml").read_text(encoding="utf8")
-    # One optimizer, one candidate a phase, two seeds: the same way, at a tenth of the trainings.
+    # One optimizer, one candidate, two seeds, two evaluations: the same way, at a twentieth of the time.
     sgd = text[text.index("  sgd:\n    overrides") : text.index("  adam:\n    overrides")]
     text = (
         text.replace(sgd, "")
         .replace("decide_seeds: 3", "decide_seeds: 2")
         .replace("grid: [3e-4, 1e-3, 3e-3]", "grid: [1e-3, 3e-3, 1e-2]")
+        .replace("${budget * 0.1}", "${budget * 0.5}")
     )
     start, end = text.index("    candidates:\n      width-96"), text.index("  options:")
     text = (
@@ -211,6 +212,8 @@ def test_the_command_tunes_and_goes_on_where_it_was(
     )
     start, end = text.index("    candidates:\n      cosine"), text.index("  test:")
     text = text[:start] + "    candidates: {}\n" + text[end:]
+    start, end = text.index("refine:"), text.index("# Quantities that")
+    text = text[:start] + "refine: []\n" + text[end:]
     (tmp_path / "tune.yml").write_text(text, encoding="utf8")
     arguments = ["--protocol", tmp_path / "tune.yml", "--updates", 20, "--workers", 0, "--storage", f"sqlite:///{tmp_path}/s.db",
                  "--folder", tmp_path / "runs", "--output", tmp_path / "tune.json",

@@ -237,7 +237,7 @@ class Search(Ablation):
         self.settings = SearchSettings(**begun["settings"])
         self.updates: int = study.optuna.user_attrs["updates"]
         base = _write_text(folder / "base.cfg", begun["base_text"])
-        self.space = load_space(_write_text(folder / "search.yml", begun["space_text"]), self.updates, base)
+        self.space = load_space(_write_text(folder / "search.yml", begun["space_text"]), self.updates, base, tried=True)
         self.paths = write_documents(self.space, self.settings, folder).paths
         self.is_same = _reference(self.space, self.settings, self.paths) == begun["reference"]
         study.optuna.pruner = pruner(self.updates)
