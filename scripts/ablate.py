@@ -8,7 +8,7 @@ import typer
 from scripts._cli import console, print_wrote, run
 from scripts._workers import FOLDER_HELP, STORAGE_HELP, run_workers, what_is_left
 from trajet.errors import UserError
-from trajet.experiments.run import trial_key
+from trajet.experiments.key import trial_key
 from trajet.experiments.studies.export import write_export
 from trajet.experiments.studies.storage import DEFAULT_URL, Heartbeat, open_storage
 from trajet.experiments.studies.study import Planned, create_study

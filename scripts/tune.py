@@ -11,8 +11,8 @@ from scripts._cli import print_table, print_wrote, run
 from scripts._workers import FOLDER_HELP, STORAGE_HELP, run_workers, what_is_left
 from trajet.config import load_config
 from trajet.errors import UserError
+from trajet.experiments.key import trial_key
 from trajet.experiments.result import Result
-from trajet.experiments.run import trial_key
 from trajet.experiments.studies.storage import DEFAULT_URL, open_storage
 from trajet.experiments.studies.study import Planned, RunStudy, create_study
 from trajet.experiments.studies.worker import Ablation, SameKey, Stop, run_worker

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tests.conftest import ROOT
 from tests.experiments.postgres import PASSWORD, Postgres, find_postgres
 from tests.experiments.small_variants import write_small_variants
-from trajet.experiments.run import trial_key
+from trajet.experiments.key import trial_key
 from trajet.experiments.studies.export import write_export
 from trajet.experiments.studies.exported import read_study
 from trajet.experiments.studies.storage import Heartbeat, open_storage

@@ -24,8 +24,9 @@ from tests.conftest import ROOT, run_script, trace_block
 from trajet.config import load_config
 from trajet.errors import UserError
 from trajet.evaluation import load_docs, outcomes, precision_recall_f
+from trajet.experiments.key import trial_key
 from trajet.experiments.result import Result, read_result
-from trajet.experiments.run import run_config, trial_key
+from trajet.experiments.run import run_config
 from trajet.experiments.variants import Variant, load_variants, resolve
 from trajet.trace import read_trace
 

@@ -23,8 +23,9 @@ import scripts.worker
 from tests.conftest import ROOT, run_script
 from tests.experiments.small_variants import write_small_variants
 from trajet.errors import UserError
+from trajet.experiments.key import trial_key
 from trajet.experiments.result import Result
-from trajet.experiments.run import run_config, trial_key
+from trajet.experiments.run import run_config
 from trajet.experiments.studies.export import write_export
 from trajet.experiments.studies.exported import read_study
 from trajet.experiments.studies.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, open_storage

@@ -17,7 +17,7 @@ from scripts import diff as diff_script
 from tests.conftest import ROOT
 from trajet.config import load_config
 from trajet.errors import UserError
-from trajet.experiments.run import trial_key
+from trajet.experiments.key import trial_key
 from trajet.experiments.variants import Change, Variant, choose, diff, load_variants, resolve
 from trajet.schedule import planned_values
 

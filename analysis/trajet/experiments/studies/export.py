@@ -49,8 +49,10 @@ def write_export(study: RunStudy, path: Path) -> int:
         "variants": about,
         "frames": frames,
     }
-    lines = [json.dumps(header, ensure_ascii=False)]
-    lines += [json.dumps(_row(result), ensure_ascii=False, allow_nan=False) for result in results]
+    lines = [
+        json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        for row in (header, *map(_row, results))
+    ]
     write_atomically(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf8"))
     return len(results)
 

@@ -1,7 +1,7 @@
 """A study of trainings that are known beforehand: what waits, who runs it, what came out.
 
 Each trial is one training: a variant and a seed, queued as Optuna's fixed parameters. Trials of the same key (see
-trajet.experiments.run.trial_key) are the same training, and of those one is completed, whatever happens to workers and
+trajet.experiments.key.trial_key) are the same training, and of those one is completed, whatever happens to workers and
 to the storage meanwhile:
 - of several live trials of a key only the one with the lowest number is run, the others are dropped when taken;
 - a trial that was given away while its worker seemed dead can no longer be completed by that worker.

@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 from thinc.api import Config
 
-from trajet.experiments.run import trial_key
+from trajet.experiments.key import trial_key
 from trajet.experiments.studies.storage import open_storage
 from trajet.experiments.studies.study import Planned, create_study
 from trajet.experiments.studies.worker import start_workers, stop_workers

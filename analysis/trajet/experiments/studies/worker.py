@@ -24,8 +24,9 @@ from optuna.trial import FrozenTrial
 from thinc.api import Config
 
 from trajet.errors import UserError
+from trajet.experiments.key import trial_key
 from trajet.experiments.result import Result
-from trajet.experiments.run import run_config, trial_key
+from trajet.experiments.run import run_config
 from trajet.experiments.studies.storage import Storage
 from trajet.experiments.studies.study import RunStudy
 from trajet.experiments.studies.threads import ONE_THREAD

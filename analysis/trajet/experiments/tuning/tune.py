@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trajet import statistics
+from trajet.errors import UserError
 from trajet.experiments.result import Result
 from trajet.experiments.tuning.curves import Judged, judge
 from trajet.experiments.tuning.protocol import (
@@ -85,6 +86,8 @@ def tune(protocol: Protocol, train: Train, train_on_test: Train, data: Sequence[
         train: trains variants, scored on dev.
         train_on_test: the same, scored on the test split at the end; called once.
         data: what was seen of the data, a sentence each, for the log.
+    Raises:
+        UserError: no optimizer learns at any rate.
     """
     return _Tuning(protocol, train).run(train_on_test, data)
 
@@ -125,7 +128,9 @@ class _Tuning:
             if found is not None:
                 best[_at(plan, found)] = (plan, found)
         if not best:
-            raise RuntimeError("no optimizer learns at any rate; look at the data")
+            raise UserError(
+                "no optimizer learns at any rate of its grid: each curve diverges or is chaotic; look at the data, or give the protocol smaller rates"
+            )
         self._train_rates(best, self.protocol.decide_seeds)
         lines = [
             self._line(name, "the best of its optimizer, more seeds", rate, []) for name, (_, rate) in best.items()
