@@ -9,11 +9,13 @@ import typer
 from scripts._cli import console, print_table, print_wrote, run
 from scripts._workers import FOLDER_HELP, STORAGE_HELP, run_workers, what_is_left
 from trajet.errors import UserError
+from trajet.experiments.search.documents import DEV, REST, SearchSettings
 from trajet.experiments.search.importance import LEAST, importance
 from trajet.experiments.search.parameter import condition, shown
 from trajet.experiments.search.results import COMPLETE, SearchResults, edges, read_results, write_results
-from trajet.experiments.search.search import DEV, REST, SearchSettings, begin, enqueue, finished_points
-from trajet.experiments.search.space import SearchSpace, load_space
+from trajet.experiments.search.search import begin, enqueue, finished_points
+from trajet.experiments.search.space import SearchSpace
+from trajet.experiments.search.space_file import load_space
 from trajet.experiments.studies.storage import DEFAULT_URL, Heartbeat, open_storage
 from trajet.experiments.studies.study import create_study
 from trajet.files import write_atomically

@@ -21,6 +21,8 @@ from tests.conftest import ROOT, run_script
 from tests.experiments.small_variants import write_small_variants
 from trajet.errors import UserError
 from trajet.experiments.run import run_config
+from trajet.experiments.search.documents import SearchSettings, write_documents
+from trajet.experiments.search.drawing import pruner, sampler
 from trajet.experiments.search.importance import importance
 from trajet.experiments.search.parameter import Parameter, condition
 from trajet.experiments.search.results import (
@@ -35,17 +37,14 @@ from trajet.experiments.search.results import (
 )
 from trajet.experiments.search.search import (
     Search,
-    SearchSettings,
     begin,
     enqueue,
     finished_points,
     is_search,
-    pruner,
-    sampler,
     search_job,
-    write_documents,
 )
-from trajet.experiments.search.space import SearchSpace, load_space
+from trajet.experiments.search.space import SearchSpace
+from trajet.experiments.search.space_file import load_space
 from trajet.experiments.studies.storage import RetryDeadWorkersTrial, open_storage
 from trajet.experiments.studies.study import Planned, RunStudy, create_study
 from trajet.experiments.studies.worker import run_worker
