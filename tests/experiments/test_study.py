@@ -265,7 +265,7 @@ def test_ablate_trains_exports_and_is_resumed(
     export = tmp_path / "out" / "s.jsonl"
     arguments = ["--study", "s", "--variants", variants, "--only", "base", "--only", "impossible", "--updates", 20,
                  "--seeds", 1, "--storage", url, "--folder", tmp_path / "runs", "--export", export]  # fmt: skip
-    done = run_script("ablate", *arguments, "--workers", 2)
+    done = run_script("ablate", *arguments, "--workers", 1)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "2 added to the queue" in done.stdout
     assert "failed: impossible seed 0: NotImplementedError" in done.stdout
