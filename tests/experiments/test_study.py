@@ -31,7 +31,7 @@ from trajet.experiments.studies.exported import read_study
 from trajet.experiments.studies.storage import MAX_RETRIES, Heartbeat, RetryDeadWorkersTrial, open_storage
 from trajet.experiments.studies.study import MAX_ERRORS, Counts, Planned, RunStudy, create_study, load_study
 from trajet.experiments.studies.threads import ONE_THREAD
-from trajet.experiments.studies.worker import Ablation, SameKey, report_to, run_worker
+from trajet.experiments.studies.worker import MAX_FAILURES_IN_A_ROW, Ablation, SameKey, report_to, run_worker
 from trajet.experiments.variants import load_variants, resolve
 
 COMPLETE, FAIL, WAITING, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING, TrialState.RUNNING
@@ -339,6 +339,14 @@ def test_an_ablation_refuses_a_trial_without_fixed_parameters(study: RunStudy, t
     # Optuna's own loop makes a point up when nothing waits.
     with pytest.raises(UserError, match="trial 1 has no fixed variant and seed"):
         study.optuna.optimize(Ablation(tmp_path).train, n_trials=1)
+
+
+def test_a_worker_that_fails_at_everything_leaves_the_rest_of_the_queue_alone(study: RunStudy, tmp_path: Path) -> None:
+    for _ in range(MAX_FAILURES_IN_A_ROW + 2):
+        study.optuna.add_trial(optuna.trial.create_trial(state=WAITING))
+    with pytest.raises(UserError, match="5 trainings failed here one after another.*no fixed variant.*mend the cause"):
+        run_worker(study, Ablation(tmp_path), SameKey())
+    assert _states(study) == [FAIL] * MAX_FAILURES_IN_A_ROW + [WAITING] * 2
 
 
 def test_a_search_may_prune_at_an_evaluation(url: str, plan: Callable, tmp_path: Path) -> None:

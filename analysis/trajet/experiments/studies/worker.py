@@ -32,6 +32,10 @@ from trajet.experiments.studies.study import RunStudy
 from trajet.experiments.studies.threads import ONE_THREAD
 
 
+# A worker whose every training fails has something wrong with itself, and must not empty the queue.
+MAX_FAILURES_IN_A_ROW = 5
+
+
 class Job(Protocol):
     """What a worker does with a trial of some kind of study."""
 
@@ -116,11 +120,13 @@ def run_worker(
         said: told of each trial that ended here.
     Returns:
         How many trials were completed.
+    Raises:
+        UserError: MAX_FAILURES_IN_A_ROW trials failed here with none completed between them.
     """
     stop = stop or Stop()
     # What the study's rows call this worker; a host runs many, and process numbers come back.
     name = f"{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
-    completed = 0
+    completed = failures = 0
     pause = min(5.0, study.storage.heartbeat.interval / 2)
     while not stop.requested:
         study.fail_stale()
@@ -129,6 +135,12 @@ def run_worker(
             done = _run_trial(study, trial, job, name, stop)
             completed += done.outcome == "complete"
             said(done)
+            failures = failures + 1 if done.outcome == "failed" else 0
+            if failures == MAX_FAILURES_IN_A_ROW:
+                raise UserError(
+                    f"study {study.name}: {failures} trainings failed here one after another, the last with "
+                    f"{done.text}; this worker leaves the others alone: mend the cause, then start it again"
+                )
         elif study.is_idle(can_run):
             lost = {trial.number for trial in study.lost()}
             if not lost:
