@@ -19,7 +19,7 @@ from trajet.examples.numbers import Number, numbers
 from trajet.examples.page import block_table, cell, markdown
 from trajet.examples.readings import STATED, Reading, readings
 from trajet.examples.worked import worked
-from trajet.files import write_atomically, write_json
+from trajet.files import write_json, write_text
 
 app = new_app()
 
@@ -52,7 +52,7 @@ def main(
     }))]  # fmt: skip
     if has_torch():
         text = markdown(config, rows, variants, sentences)
-        written.append(write_atomically(page, lambda to: to.write_text(text, encoding="utf8")))
+        written.append(write_text(page, text))
     else:
         print(
             f"torch is not installed: its column is empty and {page} is left as it is; pip install 'trajet[transformer]'"

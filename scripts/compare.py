@@ -13,7 +13,7 @@ from trajet.errors import UserError
 from trajet.experiments.comparison.compare import compare
 from trajet.experiments.comparison.tables import tables, to_csv, to_markdown
 from trajet.experiments.studies.exported import Study, read_study
-from trajet.files import write_atomically, write_json
+from trajet.files import write_json, write_text
 from trajet.plots.experiments import effects, learning_curves, optimizer_behaviour
 from trajet.plots.style import save
 
@@ -48,8 +48,7 @@ def main(
             figures["optimizer-behaviour"] = optimizer_behaviour.figure(measured)
         written = [path for name, figure in figures.items() for path in save(figure, plots / name)]
     for suffix, text in ((".csv", to_csv(found)), (".md", to_markdown(found))):
-        path = output.with_name(output.name + suffix)
-        written.append(write_atomically(path, lambda to, text=text: to.write_text(text, encoding="utf8")))
+        written.append(write_text(output.with_name(output.name + suffix), text))
     written.append(write_json(output.with_name(output.name + ".json"), found.to_dict()))
     for title, columns, cells in tables(found):
         print_table(title, columns, ([escape(cell) for cell in row] for row in cells))

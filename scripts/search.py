@@ -18,7 +18,7 @@ from trajet.experiments.search.space import SearchSpace
 from trajet.experiments.search.space_file import load_space
 from trajet.experiments.studies.storage import DEFAULT_URL, Heartbeat, open_storage
 from trajet.experiments.studies.study import create_study
-from trajet.files import write_atomically
+from trajet.files import write_text
 from trajet.plots.experiments import search_history, search_importance, search_slices
 from trajet.plots.style import save
 
@@ -157,7 +157,7 @@ def _write_best(results: SearchResults, space: SearchSpace, settings: SearchSett
         "# more updates or more documents may be others.",
     )
     text = "\n".join((*head, "", space.ready_config(best.values, settings.seed).to_str()))
-    return write_atomically(folder / "best.cfg", lambda temporary: temporary.write_text(text + "\n", encoding="utf8"))
+    return write_text(folder / "best.cfg", text + "\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from trajet.experiments.tuning.decision_log import to_dict, to_markdown
 from trajet.experiments.tuning.protocol import load_protocol
 from trajet.experiments.tuning.tune import Results, tune
 from trajet.experiments.variants import Variant, resolve
-from trajet.files import write_atomically, write_json
+from trajet.files import write_json, write_text
 
 
 def main(
@@ -75,8 +75,8 @@ def main(
     chosen = resolve(outcome.chosen, updates, 0)
     print_wrote([
         write_json(output, to_dict(outcome)),
-        _write(page or folder / "decisions.md", to_markdown(outcome, updates)),
-        _write(best or folder / "best.cfg", chosen.to_str()),
+        write_text(page or folder / "decisions.md", to_markdown(outcome, updates)),
+        write_text(best or folder / "best.cfg", chosen.to_str()),
     ])  # fmt: skip
 
 
@@ -87,10 +87,6 @@ def _train_all(study: RunStudy, storage: str, workers: int, folder: Path) -> boo
     stop = Stop().listen()
     run_worker(study, Ablation(folder), SameKey(), stop, lambda done: print(done.text, flush=True))
     return not stop.requested
-
-
-def _write(path: Path, text: str) -> Path:
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf8"))
 
 
 if __name__ == "__main__":

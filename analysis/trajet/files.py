@@ -1,8 +1,10 @@
 """Writing files so that a reader never meets a half-written one."""
 
+import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,22 +42,34 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write `text` as UTF-8, atomically; compressed where the name ends in .gz, the same text to the same bytes."""
+    content = text.encode("utf8")
+    # The time, and what differs between systems, stay out of the header.
+    content = gzip.compress(content, mtime=0) if Path(path).suffix == ".gz" else content
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_json(path: Path, value: object) -> Path:
     """Write `value` as indented JSON with sorted keys, atomically."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf8"))
+    return write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_text(path: Path, hint: str) -> str:
-    """The text of a UTF-8 file, or a UserError that names the file and gives `hint`."""
+    """The text of a UTF-8 file, unpacked where its name ends in .gz, or a UserError that names the file and gives `hint`."""
     path = Path(path)
     try:
-        return path.read_text(encoding="utf8")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf8")
+        # As Python's text files have it.
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {hint}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a file; {hint}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise UserError(f"{path}: not a whole gzip file; {hint}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None

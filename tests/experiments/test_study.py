@@ -344,7 +344,7 @@ def test_an_ablation_refuses_a_trial_without_fixed_parameters(study: RunStudy, t
 def test_a_worker_that_fails_at_everything_leaves_the_rest_of_the_queue_alone(study: RunStudy, tmp_path: Path) -> None:
     for _ in range(MAX_FAILURES_IN_A_ROW + 2):
         study.optuna.add_trial(optuna.trial.create_trial(state=WAITING))
-    with pytest.raises(UserError, match="5 trainings failed here one after another.*no fixed variant.*mend the cause"):
+    with pytest.raises(UserError, match=r"5 trainings failed here one after another.*no fixed variant.*mend the cause"):
         run_worker(study, Ablation(tmp_path), SameKey())
     assert _states(study) == [FAIL] * MAX_FAILURES_IN_A_ROW + [WAITING] * 2
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from trajet.errors import UserError
 from trajet.experiments.search.parameter import LOWER, Parameter, Value, shown
-from trajet.files import read_text, write_atomically
+from trajet.files import read_text, write_text
 
 COMPLETE, PRUNED = "complete", "pruned"
 _KIND = "search"
@@ -103,7 +103,7 @@ def write_results(results: SearchResults, path: Path) -> Path:
     # Values as they are: with them the training can be repeated.
     rows = [header, *({**_rounded(point._asdict()), "values": point.values} for point in points)]
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-    return write_atomically(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf8"))
+    return write_text(path, "\n".join(lines) + "\n")
 
 
 def read_results(path: Path) -> SearchResults:

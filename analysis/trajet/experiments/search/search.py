@@ -20,7 +20,7 @@ from trajet.experiments.search.space import SearchSpace
 from trajet.experiments.search.space_file import load_space
 from trajet.experiments.studies.study import Enqueued, Planned, RunStudy
 from trajet.experiments.studies.worker import Ablation, report_to
-from trajet.files import read_text, write_atomically
+from trajet.files import read_text, write_text
 
 _ATTRIBUTE = "search"
 
@@ -134,8 +134,8 @@ class Search(Ablation):
         begun = study.optuna.user_attrs[_ATTRIBUTE]
         self.settings = SearchSettings(**begun["settings"])
         self.updates: int = study.optuna.user_attrs["updates"]
-        base = _write_text(folder / "base.cfg", begun["base_text"])
-        self.space = load_space(_write_text(folder / "search.yml", begun["space_text"]), self.updates, base, tried=True)
+        base = write_text(folder / "base.cfg", begun["base_text"])
+        self.space = load_space(write_text(folder / "search.yml", begun["space_text"]), self.updates, base, tried=True)
         self.paths = write_documents(self.space, self.settings, folder).paths
         self.is_same = _reference(self.space, self.settings, self.paths) == begun["reference"]
         study.optuna.pruner = pruner(self.updates)
@@ -184,7 +184,3 @@ def search_job(study: RunStudy, folder: Path) -> tuple[Search, SameSearch]:
     """What a worker of a search does with a trial, and whether it may."""
     job = Search(study, folder)
     return job, SameSearch(job)
-
-
-def _write_text(path: Path, text: str) -> Path:
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf8"))

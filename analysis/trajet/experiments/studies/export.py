@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from trajet.errors import UserError
 from trajet.experiments.result import Result
 from trajet.experiments.studies.study import RunStudy
-from trajet.files import write_atomically
+from trajet.files import write_text
 
 _DIGITS = 4
 
@@ -23,7 +23,7 @@ def write_export(study: RunStudy, path: Path) -> int:
 
     Args:
         study: any.
-        path: of the file; its folder is made.
+        path: of the file, compressed if it ends in .gz; its folder is made.
     Returns:
         How many trainings were written; without any there is no file.
     Raises:
@@ -53,7 +53,7 @@ def write_export(study: RunStudy, path: Path) -> int:
         json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         for row in (header, *map(_row, results))
     ]
-    write_atomically(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf8"))
+    write_text(path, "\n".join(lines) + "\n")
     return len(results)
 
 

@@ -31,7 +31,6 @@ from trajet.experiments.studies.storage import Storage
 from trajet.experiments.studies.study import RunStudy
 from trajet.experiments.studies.threads import ONE_THREAD
 
-
 # A worker whose every training fails has something wrong with itself, and must not empty the queue.
 MAX_FAILURES_IN_A_ROW = 5
 
