@@ -284,7 +284,7 @@ def test_all_renderings_are_of_the_same_rows(study_path: Path) -> None:
     assert [row["variant"] for row in read] == [row.variant for row in found.rows]
     assert float(read[1]["difference"]) == pytest.approx(found.rows[1].difference, rel=1e-5)
     assert read[0]["difference"] == ""
-    effects, beside = tables(found)
+    effects, beside, did = tables(found)
     assert [cells[0] for cells in effects[2]] == ["base", "rate", "good", "bad", "clip", "same"]
     good = dict(zip(effects[1], effects[2][2], strict=True))
     assert good["diff"] == f"{found.rows[1].difference:+.3f}"
@@ -297,7 +297,21 @@ def test_all_renderings_are_of_the_same_rows(study_path: Path) -> None:
         assert f"- **{row.variant}**: {row.question} {row.wording[0].upper()}{row.wording[1:]}." in text
     assert "| **rate** |" in text
     widths = [line.count("|") for line in text.splitlines() if line.startswith("|")]
-    assert set(widths) == {len(effects[1]) + 1, len(beside[1]) + 1}
+    assert set(widths) == {len(columns) + 1 for _, columns, _ in (effects, beside, did)}
+
+
+def test_what_the_optimizer_did_is_the_median_over_seeds(tmp_path: Path) -> None:
+    rows = [result(name, s, 50 + s) for name in ("base", "x") for s in range(3)]
+    for row, ratio in zip(rows[3:], (1e-3, 4e-3, 2e-3), strict=True):
+        row["optimizer"] = {
+            "clipped_share": 0.5, "update_ratio_median": ratio, "grad_norm_median": 1234.5, "decay_to_gradient_median": None
+        }  # fmt: skip
+    found = compare(read_study(write(tmp_path / "s.jsonl", rows)))
+    assert (found.rows[1].update_ratio, found.rows[1].decay_to_gradient) == (2e-3, None)
+    _, columns, cells = tables(found)[2]
+    assert dict(zip(columns, cells[-1], strict=True)) == {
+        "variant": "x", "clipped": "50 %", "update / weight": "0.002", "gradient norm": "1,234", "decay / gradient": "",
+    }  # fmt: skip
 
 
 def test_markdown_and_terminal_hold_any_name(tmp_path: Path, compare_here: Callable) -> None:
@@ -318,8 +332,15 @@ def test_what_rounds_to_nothing_has_no_minus(value: float, text: str) -> None:
 
 def test_unlike_versions_are_noted(tmp_path: Path) -> None:
     rows = [result(name, s, 50 + s) for name in ("base", "x") for s in range(2)]
+    for row in rows:
+        row["versions"] = {"spacy": "3.8"}
+    # A training without torch does not name its version: no difference.
+    rows[2]["versions"] = {"spacy": "3.8", "torch": "2.9"}
+    same = write(tmp_path / "same.jsonl", rows)
+    assert "different versions" not in to_markdown(compare(read_study(same)))
     rows[3]["versions"] = {"spacy": "3.9"}
-    assert "2 different sets of package versions" in to_markdown(compare(read_study(write(tmp_path / "s.jsonl", rows))))
+    text = to_markdown(compare(read_study(write(tmp_path / "s.jsonl", rows))))
+    assert "The trials were made with different versions of spacy: 3.8, 3.9." in text
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ class Row:
         reached: seeds whose F got to the level; updates_to_level: median, a seed that never did counts as later than any.
         gap: dev loss - train loss per token at the last evaluation that has both, mean over seeds.
         diverged: seeds with a non-finite loss or weight.
+        clipped_share, update_ratio, grad_norm, decay_to_gradient: what the optimizer did in the last quarter, see
+            Result.optimizer; medians over seeds.
     """
 
     variant: str
@@ -60,6 +62,10 @@ class Row:
     updates_to_level: float | None
     gap: float | None
     diverged: int
+    clipped_share: float | None
+    update_ratio: float | None
+    grad_norm: float | None
+    decay_to_gradient: float | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,14 @@ def _row(
         frames_difference=paired[0], frames_difference_low=paired[1], frames_difference_high=paired[2],
         reached=sum(value is not None for value in updates), updates_to_level=statistics.median_or_never(updates),
         gap=float(np.mean(gaps)) if gaps else None, diverged=diverged,
+        clipped_share=_did(results, "clipped_share"), update_ratio=_did(results, "update_ratio_median"),
+        grad_norm=_did(results, "grad_norm_median"), decay_to_gradient=_did(results, "decay_to_gradient_median"),
     )  # fmt: skip
+
+
+def _did(results: dict[int, Result], what: str) -> float | None:
+    known = [value for result in results.values() if is_finite(value := result.optimizer.get(what))]
+    return float(np.median(known)) if known else None
 
 
 def _paired_over_frames(
@@ -204,6 +217,8 @@ def _method(level: float, variants: int) -> list[str]:
         f"Updates to F {level:g}: median over seeds of the first crossing, on a line between evaluations (in brackets the seeds that "
         "got there); 'never' where at least half did not.",
         "Gap: dev loss - train loss a token, dropout off. A diverged run without counts found nothing: F 0.",
+        "What the optimizer did: of the last quarter of the updates the share of tensors clipped, update norm / weight norm and "
+        "decay part / gradient part of the middle tensor, norm of all gradients before any clip; medians over seeds.",
     ]
 
 

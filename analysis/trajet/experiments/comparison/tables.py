@@ -11,7 +11,7 @@ Column = tuple[str, Callable[[Row], str]]
 
 
 def tables(comparison: Comparison) -> list[tuple[str, list[str], list[list[str]]]]:
-    """(title, columns, cells) of the table of effects and of the one beside it; a group's name has a row of its own."""
+    """(title, columns, cells) of the table of effects and of those beside it; a group's name has a row of its own."""
     level = f"{comparison.level:g}"
     effects: list[Column] = [
         ("seeds", lambda row: str(row.seeds)),
@@ -30,13 +30,20 @@ def tables(comparison: Comparison) -> list[tuple[str, list[str], list[list[str]]
         ("gap", lambda row: "" if row.gap is None else signed(row.gap)),
         ("diverged", lambda row: f"{row.diverged}/{row.seeds}" if row.diverged else ""),
     ]
+    did: list[Column] = [
+        ("clipped", lambda row: _percent(row.clipped_share)),
+        ("update / weight", lambda row: _two_digits(row.update_ratio)),
+        ("gradient norm", lambda row: _two_digits(row.grad_norm)),
+        ("decay / gradient", lambda row: _two_digits(row.decay_to_gradient)),
+    ]
     titles = (
         f"Effect on dev F, compared with {comparison.base}, over seeds",
         f"Spread over seeds; over other frames; updates to F {level}; train / dev gap; diverged runs",
+        "What the optimizer did in the last quarter of the updates",
     )
     return [
         (title, ["variant", *(name for name, _ in columns)], _grouped(comparison.rows, columns))
-        for title, columns in zip(titles, (effects, beside), strict=True)
+        for title, columns in zip(titles, (effects, beside, did), strict=True)
     ]
 
 
@@ -96,6 +103,14 @@ def _sentence(text: str) -> str:
 
 def _three(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}".replace("%", " %")
+
+
+def _two_digits(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _reach(row: Row) -> str:

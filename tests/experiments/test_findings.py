@@ -1,0 +1,59 @@
+"""docs/findings.md: its tables are those of the finished trainings beside it, its numbers stand in a table."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from trajet.experiments.comparison.compare import compare
+from trajet.experiments.comparison.tables import to_csv, to_markdown
+from trajet.experiments.studies.exported import read_study
+
+FOLDER = ROOT / "docs" / "ablation"
+PAGE = ROOT / "docs" / "findings.md"
+_NUMBER = re.compile(r"(?<![\w.])[+-]?0\.\d{3}(?!\d)")
+
+
+@pytest.mark.parametrize(("name", "base"), [("ablation", "base"), ("against-adam", "adam")])
+def test_the_tables_are_those_of_the_trainings(name: str, base: str) -> None:
+    found = compare(read_study(FOLDER / "ablation.jsonl.gz"), base, level=0.7)
+    again = f"stale: python -m scripts.compare docs/ablation/ablation.jsonl.gz --base {base} --level 0.7 --output docs/ablation/{name}"
+    for path, text in ((f"{name}.md", to_markdown(found)), (f"{name}.csv", to_csv(found))):
+        if (FOLDER / path).exists() or path.endswith(".md"):
+            assert (FOLDER / path).read_text(encoding="utf8") == text, again
+
+
+def test_at_least_twenty_five_variants_have_three_seeds_and_eight_have_eight() -> None:
+    seeds = [len(by_seed) for by_seed in read_study(FOLDER / "ablation.jsonl.gz").results.values()]
+    assert sum(count >= 3 for count in seeds) >= 25
+    assert sum(count >= 8 for count in seeds) >= 8
+
+
+def test_the_table_of_rates_is_that_of_the_exploration() -> None:
+    study = read_study(FOLDER / "rates.jsonl.gz")
+    assert _rates_shown() == {name: f"{by_seed[0].final_f:.3f}" for name, by_seed in study.results.items()}
+
+
+def test_every_number_of_the_page_stands_in_a_table() -> None:
+    tables = {path for path in FOLDER.iterdir() if path.suffix == ".md"}
+    known = {number.lstrip("+-") for path in tables for number in _NUMBER.findall(path.read_text(encoding="utf8"))}
+    # The exploration's are held above.
+    known |= set(_rates_shown().values())
+    text = PAGE.read_text(encoding="utf8")
+    missing = {number for number in _NUMBER.findall(text) if number.lstrip("+-") not in known}
+    assert not missing, f"in docs/findings.md and in no table of {_relative(FOLDER)}: {', '.join(sorted(missing))}"
+    assert len(_NUMBER.findall(text)) > 40
+
+
+def _rates_shown() -> dict[str, str]:
+    rows = re.findall(r"^\| (Adam|AdamW|RAdam|SGD|SGD, momentum 0\.9) \| (.*) \|$", PAGE.read_text("utf8"), re.M)
+    return {
+        f"{'momentum' if 'momentum' in optimizer else optimizer.lower()}-{rate}": score
+        for optimizer, cells in rows
+        for rate, score in re.findall(r"([\d.e-]+): \**(0\.\d{3})", cells)
+    }
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
