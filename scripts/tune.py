@@ -20,7 +20,7 @@ from trajet.experiments.tuning.data_check import check_splits
 from trajet.experiments.tuning.decision_log import to_dict, to_markdown
 from trajet.experiments.tuning.protocol import load_protocol
 from trajet.experiments.tuning.tune import Results, tune
-from trajet.experiments.variants import Variant, resolve
+from trajet.experiments.variants import Variant, diff, resolve
 from trajet.files import write_json, write_text
 
 
@@ -73,9 +73,10 @@ def main(
         for text in decision.text:
             print(f"- {text}")
     chosen = resolve(outcome.chosen, updates, 0)
+    changes = diff(resolve(outcome.base, updates, 0), chosen)
     print_wrote([
         write_json(output, to_dict(outcome)),
-        write_text(page or folder / "decisions.md", to_markdown(outcome, updates)),
+        write_text(page or folder / "decisions.md", to_markdown(outcome, changes, updates)),
         write_text(best or folder / "best.cfg", chosen.to_str()),
     ])  # fmt: skip
 

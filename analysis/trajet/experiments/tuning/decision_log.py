@@ -1,10 +1,11 @@
 """The decisions of `tune` as Markdown for people and as JSON values for programs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from trajet.experiments.tuning.tune import Decision, Line, Outcome
-from trajet.experiments.variants import Variant
+from trajet.experiments.variants import Change
 
 _TITLES = {
     "start": "1. Data and optimizers", "rate": "2. Learning rate", "architecture": "3. Architecture and regularisation",
@@ -13,8 +14,13 @@ _TITLES = {
 _COLUMNS = ("candidate", "seeds", "dev F", "sd", "train loss", "dev loss", "curve", "difference", "Holm p", "outcome")
 
 
-def to_markdown(outcome: Outcome, budget: int) -> str:
-    """A page: each phase with its criteria, all that was measured, and the decision."""
+def to_markdown(outcome: Outcome, changes: Sequence[Change], budget: int) -> str:
+    """A page: each phase with its criteria, all that was measured, and the decision.
+
+    Args:
+        changes: what the chosen config has differently from the documented one.
+        budget: updates of each training.
+    """
     lines = [
         "# How the settings were chosen",
         "",
@@ -28,7 +34,11 @@ def to_markdown(outcome: Outcome, budget: int) -> str:
             lines += [_row(_cells(line)) for line in decision.lines]
             lines.append("")
         lines += [f"- {text}" for text in decision.text]
-    lines += ["", "## Chosen", "", f"`{outcome.chosen.name}`: {_changes(outcome.chosen)}"]
+    lines += ["", "## Chosen", "", f"`{outcome.chosen.name}`"]
+    if changes:
+        lines[-1] += ", where it differs from the documented config at the same budget:"
+        lines += ["", _row(["setting", "documented", "chosen"]), _row(["---"] * 3)]
+        lines += [_row([f"`{change.key}`", change.before or "", change.after or ""]) for change in changes]
     return "\n".join(lines) + "\n"
 
 
@@ -72,10 +82,6 @@ def _cells(line: Line) -> list[str]:
         _number(measures["train_loss"], ".3g"), _number(measures["dev_loss"], ".3g"),
         f"{line.judged.verdict}: {line.judged.evidence}", between, _number(line.p_holm, ".3f"), line.outcome,
     ]  # fmt: skip
-
-
-def _changes(variant: Variant) -> str:
-    return "; ".join(f"{key} = {value}" for key, value in variant.overrides.items())
 
 
 def _number(value: float | None, form: str) -> str:

@@ -74,6 +74,7 @@ class Outcome:
     decisions: list[Decision]
     optimizer: str
     rate: float
+    base: Variant
     chosen: Variant
     test_f: Mapping[str, tuple[float, float, float]]
 
@@ -97,6 +98,7 @@ class _Tuning:
         self.protocol, self.train = protocol, train
         self.decisions: list[Decision] = []
         self.results: dict[str, dict[int, Result]] = {}
+        self.base = self._variant("base", "start", "the documented config", {}, str(protocol.base))
 
     def run(self, train_on_test: Train, data: Sequence[str]) -> Outcome:
         self._start(data)
@@ -105,7 +107,7 @@ class _Tuning:
         current = self._keep_what_gains("architecture", current, optimizer, rate)
         current = self._keep_what_gains("options", current, optimizer, rate)
         test_f = self._test(current, train_on_test)
-        return Outcome(self.decisions, optimizer.name, rate, current, test_f)
+        return Outcome(self.decisions, optimizer.name, rate, self.base, current, test_f)
 
     # -- phases --------------------------------------------------------------------------------
 
@@ -113,8 +115,7 @@ class _Tuning:
         decision = self._decision("start", text=data)
         plans = {_at(plan, plan.start): (plan, plan.start) for plan in self.protocol.optimizers}
         self._train_rates(plans, self.protocol.explore_seeds)
-        base = self._variant("base", "start", "the documented config", {}, str(self.protocol.base))
-        self._train([base], self.protocol.explore_seeds)
+        self._train([self.base], self.protocol.explore_seeds)
         for name, (plan, rate) in plans.items():
             decision.lines.append(self._line(name, f"{plan.name} at its textbook rate {rate:g}", rate, []))
         decision.lines.append(self._line("base", "the documented config", None, []))
@@ -243,8 +244,7 @@ class _Tuning:
 
     def _test(self, current: Variant, train_on_test: Train) -> dict[str, tuple[float, float, float]]:
         decision = self._decision("test")
-        base = self._variant("base", "test", "the documented config", {}, str(self.protocol.base))
-        results = train_on_test([current, base], 1)
+        results = train_on_test([current, self.base], 1)
         test_f = {}
         for name in dict.fromkeys([current.name, "base"]):
             result = results[name][0]

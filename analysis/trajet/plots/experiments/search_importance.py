@@ -59,6 +59,6 @@ def draw(bars: Bars, ax: Axes | None = None) -> Axes:
             Line2D([], [], color=BLACK, marker="|", linestyle="", markersize=12, markeredgewidth=1.8,
                    label="95 of 100 shuffled searches stay below (arrow: outside)"),
         ],
-        frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12),
+        frameon=False, fontsize=8, ncols=3, loc="upper right", bbox_to_anchor=(1, -0.12),
     )  # fmt: skip
     return ax
