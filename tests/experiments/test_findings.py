@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import ROOT
 from trajet.experiments.comparison.compare import compare
 from trajet.experiments.comparison.tables import to_csv, to_markdown
+from trajet.experiments.search.results import COMPLETE, read_results
 from trajet.experiments.studies.exported import read_study
 
 FOLDER = ROOT / "docs" / "ablation"
@@ -35,11 +36,28 @@ def test_the_table_of_rates_is_that_of_the_exploration() -> None:
     assert _rates_shown() == {name: f"{by_seed[0].final_f:.3f}" for name, by_seed in study.results.items()}
 
 
+def test_what_is_said_of_the_search_is_what_it_found() -> None:
+    results = read_results(FOLDER / "search.jsonl")
+    text = PAGE.read_text(encoding="utf8")
+    for point in results.best(3):
+        value = point.values
+        dropout = value[f"dropout_{value['encoder']}"]
+        row = (
+            f"| {point.number} | {point.score:.3f} | {value['encoder']} | {dropout:.2f} | {value['first_weights']:.2f} "
+            f"| {value['optimizer']} | {value['adam_rate']:.0e} | {value['warmup']} | {value['clip']:g} |"
+        )
+        assert row in text
+    given_up = sum(point.state != COMPLETE for point in results.points)
+    assert f"{given_up} of the {len(results.points)} points were given up" in text
+    assert not any(each.value > each.chance for each in results.importance)
+
+
 def test_every_number_of_the_page_stands_in_a_table() -> None:
-    tables = {path for path in FOLDER.iterdir() if path.suffix == ".md"}
+    tables = {path for path in FOLDER.iterdir() if path.suffix == ".md"} | {ROOT / "docs" / "tuning.md"}
     known = {number.lstrip("+-") for path in tables for number in _NUMBER.findall(path.read_text(encoding="utf8"))}
-    # The exploration's are held above.
+    # The exploration's and the search's are held above.
     known |= set(_rates_shown().values())
+    known |= {f"{point.score:.3f}" for point in read_results(FOLDER / "search.jsonl").best(3)}
     text = PAGE.read_text(encoding="utf8")
     missing = {number for number in _NUMBER.findall(text) if number.lstrip("+-") not in known}
     assert not missing, f"in docs/findings.md and in no table of {_relative(FOLDER)}: {', '.join(sorted(missing))}"
