@@ -310,8 +310,13 @@ def test_ctrl_c_leaves_what_was_there(done: tuple[Result, Path], config: Config,
     _, finished = done
     folder = shutil.copytree(finished, tmp_path / "base")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(KeyboardInterrupt):
-        run_config(config, name="base", seed=1, folder=folder, report=lambda _: signal.raise_signal(signal.SIGINT))
+    # A shell starts what it sends to the background with Ctrl-C ignored.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_config(config, name="base", seed=1, folder=folder, report=lambda _: signal.raise_signal(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -224,7 +224,8 @@ def test_the_command_tunes_and_goes_on_where_it_was(
     page = (tmp_path / "runs" / "decisions.md").read_text(encoding="utf8")
     for words in ("## 2. Learning rate", "- decides: dev_f", "on the test split: F"):
         assert words in page
-    assert "`training.optimizer.learn_rate.initial_rate` | 5e-05 |" in page.partition("## Chosen")[2]
+    documented = config["training"]["optimizer"]["learn_rate"]["initial_rate"]
+    assert f"`training.optimizer.learn_rate.initial_rate` | {documented} |" in page.partition("## Chosen")[2]
     best = Config().from_disk(tmp_path / "runs" / "best.cfg")
     assert best["training"]["optimizer"]["learn_rate"]["total_steps"] == 20
     first = (tmp_path / "tune.json").read_bytes()
