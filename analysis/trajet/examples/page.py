@@ -12,6 +12,7 @@ from trajet.examples.claims import Claim
 from trajet.examples.numbers import Number
 from trajet.examples.readings import DECAYS, STATED, Reading
 from trajet.examples.worked import worked
+from trajet.markdown import table_row
 
 # What each setting of the documented block does, for the table made from the config.
 ROLES = {
@@ -171,7 +172,4 @@ def _claims(claims: Sequence[Claim]) -> list[str]:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
-
-    return [line(columns), "|" + "---|" * len(columns), *(line(row) for row in rows)]
+    return [table_row(columns), "|" + "---|" * len(columns), *(table_row(row) for row in rows)]

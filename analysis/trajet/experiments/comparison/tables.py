@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from trajet.experiments.comparison.compare import BASE, Comparison, Row, range_text, signed
+from trajet.markdown import plain, table_row
 
 Column = tuple[str, Callable[[Row], str]]
 
@@ -63,13 +64,13 @@ def to_markdown(comparison: Comparison) -> str:
     """The tables, a sentence a variant, and how it was computed."""
     parts = []
     for title, columns, cells in tables(comparison):
-        lines = [f"## {title}", "", _line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
+        lines = [f"## {title}", "", table_row(columns), table_row(["---", *["---:"] * (len(columns) - 1)])]
         for row in cells:
             # A row with nothing but its first cell is a group's name.
-            lines.append(_line(row if any(row[1:]) else [f"**{row[0]}**", *row[1:]]))
+            lines.append(table_row(row if any(row[1:]) else [f"**{row[0]}**", *row[1:]]))
         parts.append("\n".join(lines))
     sentences = [
-        f"- **{_plain(row.variant)}**: {f'{_plain(row.question)} ' if row.question else ''}{_sentence(row.wording)}"
+        f"- **{plain(row.variant)}**: {f'{plain(row.question)} ' if row.question else ''}{_sentence(row.wording)}"
         for row in comparison.rows
     ]
     parts.append("\n".join(["## In words", "", *sentences]))
@@ -88,17 +89,8 @@ def _grouped(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[str]]:
     return cells
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(_plain(cell) for cell in cells)} |"
-
-
-def _plain(text: str) -> str:
-    """Text that a Markdown table can hold."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{_plain(text[1:])}."
+    return f"{text[0].upper()}{plain(text[1:])}."
 
 
 def _three(value: float | None) -> str:

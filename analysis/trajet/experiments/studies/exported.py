@@ -154,12 +154,13 @@ def _first(rows: Sequence[dict], key: str) -> str:
 
 def _notes(results: dict[str, dict[int, Result]]) -> list[str]:
     versions: dict[str, set[str]] = {}
-    for result in (result for by_seed in results.values() for result in by_seed.values()):
-        # A training names the packages that its numbers depend on: not every one has torch.
-        for package, version in result.versions.items():
-            versions.setdefault(package, set()).add(version)
-    differ = {package: sorted(found) for package, found in versions.items() if len(found) > 1}
+    for by_seed in results.values():
+        for result in by_seed.values():
+            # A training names the packages that its numbers depend on: not every one has torch.
+            for package, version in result.versions.items():
+                versions.setdefault(package, set()).add(version)
     return [
-        f"The trials were made with different versions of {package}: {', '.join(found)}."
-        for package, found in sorted(differ.items())
+        f"The trials were made with different versions of {package}: {', '.join(sorted(found))}."
+        for package, found in sorted(versions.items())
+        if len(found) > 1
     ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from trajet.experiments.tuning.tune import Decision, Line, Outcome
 from trajet.experiments.variants import Change
+from trajet.markdown import table_row
 
 _TITLES = {
     "start": "1. Data and optimizers", "rate": "2. Learning rate", "architecture": "3. Architecture and regularisation",
@@ -30,15 +31,15 @@ def to_markdown(outcome: Outcome, changes: Sequence[Change], budget: int) -> str
     for decision in outcome.decisions:
         lines += ["", f"## {_TITLES[decision.phase]}", "", decision.question, "", *_criteria(decision), ""]
         if decision.lines:
-            lines += [_row(_COLUMNS), _row(["---", *["---:"] * 5, "---", "---:", "---:", "---"])]
-            lines += [_row(_cells(line)) for line in decision.lines]
+            lines += [table_row(_COLUMNS), table_row(["---", *["---:"] * 5, "---", "---:", "---:", "---"])]
+            lines += [table_row(_cells(line)) for line in decision.lines]
             lines.append("")
         lines += [f"- {text}" for text in decision.text]
     lines += ["", "## Chosen", "", f"`{outcome.chosen.name}`"]
     if changes:
         lines[-1] += ", where it differs from the documented config at the same budget:"
-        lines += ["", _row(["setting", "documented", "chosen"]), _row(["---"] * 3)]
-        lines += [_row([f"`{change.key}`", change.before or "", change.after or ""]) for change in changes]
+        lines += ["", table_row(["setting", "documented", "chosen"]), table_row(["---"] * 3)]
+        lines += [table_row([f"`{change.key}`", change.before or "", change.after or ""]) for change in changes]
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +87,3 @@ def _cells(line: Line) -> list[str]:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def _row(cells) -> str:
-    return "| " + " | ".join(cells) + " |"

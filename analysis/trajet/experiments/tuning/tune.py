@@ -118,7 +118,7 @@ class _Tuning:
         self._train([self.base], self.protocol.explore_seeds)
         for name, (plan, rate) in plans.items():
             decision.lines.append(self._line(name, f"{plan.name} at its textbook rate {rate:g}", rate, []))
-        decision.lines.append(self._line("base", "the documented config", None, []))
+        decision.lines.append(self._line(self.base.name, self.base.question, None, []))
         decision.text.append("All optimizers go on: which is better is asked once each has its own rate.")
 
     def _rate(self) -> tuple[OptimizerPlan, float]:
@@ -246,7 +246,7 @@ class _Tuning:
         decision = self._decision("test")
         results = train_on_test([current, self.base], 1)
         test_f = {}
-        for name in dict.fromkeys([current.name, "base"]):
+        for name in dict.fromkeys([current.name, self.base.name]):
             result = results[name][0]
             draws = statistics.f_over_frames(np.array(result.counts), seed=0)
             test_f[name] = (result.final_f, *statistics.percentile_interval(draws))
