@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from spacy.language import Language
 from spacy.util import registry
@@ -23,6 +24,26 @@ def split_signs():
         return _split_signs(nlp)
 
     return callback
+
+
+@registry.callbacks("trajet.PlaceNorms.v1")
+def place_norms(path: str):
+    """For `[initialize.before_init]`: known places share one normal form, see trajet.place_norms."""
+
+    def callback(nlp: Language) -> Language:
+        from trajet.place_norms import set_place_norms
+
+        return set_place_norms(nlp, Path(path))
+
+    return _one_line(lambda: callback)
+
+
+@registry.callbacks("trajet.WithoutPipes.v1")
+def without_pipes(names: Sequence[str]):
+    """For `[training.before_to_disk]`: save the pipeline without some of its pipes, see trajet.training.side_task."""
+    from trajet.training.side_task import without_pipes
+
+    return _one_line(lambda: without_pipes(names))
 
 
 @registry.callbacks("trajet.ScaleWeights.v1")
@@ -182,6 +203,24 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
     from trajet.training.share import share_reader
 
     return _one_line(lambda: share_reader(corpus, share, seed, rest))
+
+
+@registry.readers("trajet.Frames.v1")
+def frames(
+    path: str,
+    seed: int = 0,
+    draws: int = 0,
+    rare: float = 0.2,
+    invented: float = 0.1,
+    joined: float = 0.1,
+    noise: bool = True,
+    roles: bool = False,
+    share: float = 1.0,
+):
+    """The training frames drawn without end, with other places each time, see trajet.corpus.stream."""
+    from trajet.corpus.stream import Mix, frames_reader
+
+    return _one_line(lambda: frames_reader(path, seed, draws, Mix(rare, invented, joined, noise), roles, share))
 
 
 @registry.readers("trajet.ReadOnce.v1")
