@@ -33,7 +33,7 @@ def without_pipes(names: Sequence[str]) -> Callable[[Language], Language]:
             config["initialize"]["components"].pop(name, None)
         config["training"]["before_to_disk"] = None
         copy = load_model_from_config(config, vocab=nlp.vocab, auto_fill=False, validate=True)
-        copy.from_bytes(nlp.to_bytes(exclude=[*names, "vocab", "config.cfg"]), exclude=["vocab"])
+        copy.from_bytes(nlp.to_bytes(exclude=[*names, "vocab", "config"]), exclude=["vocab"])
         return copy
 
     return callback
