@@ -10,6 +10,7 @@ FRAMES = ("frames/plain.txt", "frames/stations.txt", "frames/via.txt", "frames/p
 
 def small_sources(folder: Path) -> Path:
     """Copy them into `folder`; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("places", "fillers"):
         shutil.copytree(ROOT / "corpus" / name, folder / name)
     for name in FRAMES:

@@ -21,10 +21,12 @@ from spacy.util import registry
 from thinc.api import Config
 
 from tests.conftest import ROOT, run_script, trace_block
+from tests.corpus.small_sources import small_sources
 from trajet.config import load_config
 from trajet.errors import UserError
 from trajet.evaluation import load_docs, outcomes, precision_recall_f
 from trajet.experiments.key import trial_key
+from trajet.experiments.overrides import Draft
 from trajet.experiments.result import Result, read_result
 from trajet.experiments.run import run_config
 from trajet.experiments.variants import Variant, load_variants, resolve
@@ -371,6 +373,22 @@ def test_a_key_follows_what_is_trained_and_on_what(config: Config, small_corpus:
         docs = list(DocBin().from_disk(changed / f"{split}.spacy").get_docs(spacy.blank("fr").vocab))
         DocBin(docs=docs[1:], store_user_data=True).to_disk(changed / f"{split}.spacy")
         assert trial_key(_with_corpus(config, changed)) != key
+
+
+def test_a_key_follows_the_sources_that_a_stream_draws_from(tmp_path: Path) -> None:
+    sources = small_sources(tmp_path / "sources")
+    draft = Draft(ROOT / "configs" / "accurate.cfg")
+    draft.set("paths.corpus", str(sources), "here")
+    draft.set("paths.dev", str(sources / "places" / "areas.tsv"), "here")
+    config = draft.config("here")
+    key = trial_key(config)
+    moved = config.copy()
+    for block in (moved["corpora"]["train"], moved["initialize"]["before_init"]["*"]["places"]):
+        block["path"] = str(shutil.copytree(sources, tmp_path / "moved", dirs_exist_ok=True))
+    assert trial_key(moved) == key
+    with (sources / "frames" / "plain.txt").open("a", encoding="utf8") as file:
+        file.write("Une phrase de plus {à:ARR}\n")
+    assert trial_key(config) != key
 
 
 def _with_corpus(config: Config, folder: Path) -> Config:

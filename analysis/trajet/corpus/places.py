@@ -9,9 +9,9 @@ from pathlib import Path
 from trajet.errors import UserError
 from trajet.files import read_text
 
-KINDS = ("town", "station", "airport", "area", "abroad")
+KINDS = ("town", "station", "airport", "area", "abroad", "district")
 # Share of each kind where a frame does not ask for one.
-KIND_SHARES = {"town": 0.80, "station": 0.07, "abroad": 0.06, "area": 0.05, "airport": 0.02}
+KIND_SHARES = {"town": 0.78, "station": 0.07, "abroad": 0.06, "area": 0.05, "airport": 0.02, "district": 0.02}
 # Below this population the library's list thins out and its spellings get worse.
 MIN_POPULATION = 500
 TOWN_POWER = 0.75
@@ -106,7 +106,9 @@ def load_places(folder: Path) -> dict[str, list[Place]]:
     Raises:
         UserError: a source is missing or has a bad line (file:line is named).
     """
-    files = {"station": "stations", "airport": "airports", "area": "areas", "abroad": "abroad"}
+    files = {
+        "station": "stations", "airport": "airports", "area": "areas", "abroad": "abroad", "district": "districts"
+    }  # fmt: skip
     # Our own files first: a mistake in them should not wait for the library's gazetteer.
     places = {kind: list(_read_tsv(Path(folder) / f"{stem}.tsv", kind)) for kind, stem in files.items()}
     return {"town": list(_towns()), **places}

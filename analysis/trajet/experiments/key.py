@@ -16,6 +16,7 @@ from trajet.errors import UserError
 FORMAT = 1
 
 _PACKAGES = ("spacy", "thinc", "numpy")
+_SOURCES = (".spacy", ".txt", ".tsv")
 _NEEDS_TORCH = ("trajet.RecurrentEncoder.", "spacy-transformers.", "Torch")
 
 
@@ -67,14 +68,14 @@ def _canonical(value: Any, path: str = "") -> Any:
         return [[key, _canonical(value[key], f"{path}.{key}")] for key in keys]
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
-    if path.startswith(".corpora.") and path.endswith(".path") and value is not None:
+    if path.startswith((".corpora.", ".initialize.")) and path.endswith(".path") and value is not None:
         return _content(Path(value))
     return value
 
 
 def _content(path: Path) -> str:
-    """sha256 of a file, or of a folder's .spacy files in the order of their names."""
-    files = sorted(path.rglob("*.spacy")) if path.is_dir() else [path]
+    """sha256 of a file, or of a folder's documents and the sources of them, in the order of their names."""
+    files = sorted(file for file in path.rglob("*") if file.suffix in _SOURCES) if path.is_dir() else [path]
     digest = hashlib.sha256()
     try:
         for file in files:
