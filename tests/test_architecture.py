@@ -24,7 +24,7 @@ ONLY_IN = {
     "spacy_transformers": [],
     "optuna": ["experiments"],
     "sqlalchemy": ["experiments/studies/storage.py"],
-    "scipy": ["statistics.py"],
+    "scipy": ["statistics.py", "ensemble.py"],
     "psycopg": ["experiments/studies/storage.py"],
     "pandas": ["trace/read.py", "plots", "explain.py"],
 }

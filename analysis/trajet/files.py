@@ -3,9 +3,11 @@
 import gzip
 import json
 import os
+import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trajet.errors import UserError
@@ -20,26 +22,76 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         UserError: the folder cannot be made or written to.
     """
     path = Path(path)
-    try:
+    with _writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: matplotlib and others choose the format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    except OSError as error:
-        raise UserError(
-            f"{path.parent}: cannot write here ({error.strerror}); choose a folder you may write to"
-        ) from None
     os.close(handle)
     temporary = Path(name)
     try:
         write(temporary)
-        # mkstemp makes files private; what we publish follows the user's umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        _publish(temporary, 0o666)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_folder(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write(temporary)` fill a folder beside `path`, then put it in the place of whatever folder stands there.
+
+    An interrupted or failing `write` leaves what stood at `path` as it was. The old folder is moved aside before the
+    new one is moved in, put back if that fails, and deleted last.
+
+    Raises:
+        UserError: `path` is a file, or the folder around it cannot be made or written to.
+    """
+    path = Path(path)
+    # Of a link, the folder it leads to is replaced, not the link.
+    target = path.resolve()
+    if target.is_file():
+        raise UserError(f"{path}: is a file, not a folder; choose another output")
+    with _writable(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        write(temporary)
+        _publish(temporary, 0o777)
+        with _writable(target.parent):
+            _put_in_place(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    aside = new.with_name(f"{new.name}-old")
+    if not target.exists():
+        new.rename(target)
+        return
+    try:
+        target.rename(aside)
+        new.rename(target)
+    except BaseException:
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write here ({error.strerror}); choose a folder you may write to") from None
+
+
+def _publish(path: Path, mode: int) -> None:
+    """What tempfile makes is private; what we publish follows the user's umask."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(mode & ~umask)
 
 
 def write_text(path: Path, text: str) -> Path:
