@@ -1,7 +1,7 @@
 """The challenge set: sentences written one by one, never trained on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,20 @@ from trajet.errors import UserError
 from trajet.files import read_text
 from trajet.marked import split_marked
 
+# How it is said, and what has happened to its spelling.
+REGISTERS = ("neutral", "formal", "informal", "chat", "spoken", "telegraphic")
+WRITTEN_NOISES = ("none", "typo", "lower", "upper", "accents", "punctuation", "sms", "homophones", "mixed")
+
 
 @dataclass(frozen=True)
 class Challenge:
-    """One sentence: its segments, the phenomenon it tests, where it stands."""
+    """One sentence: its segments, the phenomenon it tests, where it stands, how it is said and written."""
 
     segments: tuple[Segment, ...]
     phenomenon: str
     where: str
+    register: str = REGISTERS[0]
+    noise: str = WRITTEN_NOISES[0]
 
     @property
     def text(self) -> str:
@@ -26,7 +32,10 @@ class Challenge:
 
 
 def load_challenge(path: Path) -> list[Challenge]:
-    """The sentences of a JSON Lines file with "text" (spans as `[Lyon](ARR)`) and "phenomenon".
+    """The sentences of a JSON Lines file.
+
+    Each line has "text" (spans as `[Lyon](ARR)`) and "phenomenon"; "register" is one of REGISTERS ("neutral" where it
+    is left out), "noise" one of WRITTEN_NOISES ("none").
 
     Raises:
         UserError: the file is missing, or a line is bad (file:line is named).
@@ -41,10 +50,21 @@ def load_challenge(path: Path) -> list[Challenge]:
             text, phenomenon = entry["text"], entry["phenomenon"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f'{where}: not a JSON object with "text" and "phenomenon" ({error})') from None
-        sentences.append(Challenge(tuple(_segments(text, where)), phenomenon, where))
+        if not (isinstance(text, str) and isinstance(phenomenon, str)):
+            raise UserError(f'{where}: "text" and "phenomenon" must both be strings')
+        register = _one_of(REGISTERS, entry, "register", where)
+        noise = _one_of(WRITTEN_NOISES, entry, "noise", where)
+        sentences.append(Challenge(tuple(_segments(text, where)), phenomenon, where, register, noise))
     if not sentences:
         raise UserError(f"{path}: no sentence in it")
     return sentences
+
+
+def _one_of(known: Sequence[str], entry: dict, key: str, where: str) -> str:
+    value = entry.get(key, known[0])
+    if value not in known:
+        raise UserError(f"{where}: unknown {key} {value!r}; write one of {', '.join(known)}, or leave it out")
+    return value
 
 
 def _segments(marked: str, where: str) -> Iterator[Segment]:
