@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trajet.errors import UserError
+from trajet.markdown import shown
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
@@ -40,9 +41,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(
-            *("" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)
-        )
+        table.add_row(*map(shown, row))
     console.print(table)
 
 

@@ -163,6 +163,6 @@ def run_script(module: str, *arguments: object) -> subprocess.CompletedProcess:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take minutes begin first, or one worker would end with them while the other has nothing to do."""
-    slow = ("workflow", "experiments", "trace", "training", "plots", "encoders", "sentence", "words")
+    slow = ("workflow", "experiments", "trace", "training", "plots", "encoders", "sentence", "words", "judge")
     order = {name: place for place, name in enumerate(slow)}
     items.sort(key=lambda item: order.get(item.path.parent.name, len(slow)))

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spacy
 from spacy.scorer import Scorer
 from spacy.training import Example
 
 from tests.conftest import ROOT, run_script
 from trajet import evaluation
+from trajet.corpus.challenge import REGISTERS, WRITTEN_NOISES
 from trajet.evaluation import Outcome
 
 
@@ -42,6 +44,25 @@ def test_scores_by_hand() -> None:
     groups = evaluation.by_group(MIXED)
     assert "f" not in groups["negative"]
     assert evaluation.macro_f(groups) == pytest.approx(groups["g"]["f"])
+
+
+def test_groups_are_by_phenomenon_register_or_noise() -> None:
+    chat = Outcome(frozenset({(0, 4, "ARR")}), frozenset(), "pair", "f", "chat", "sms")
+    results = [*MIXED, chat]
+    assert evaluation.by_group(results)["pair"] == {"sentences": 1, "sentence_accuracy": 0.0, "f": 0.0}
+    registers = evaluation.by_group(results, "register")
+    assert {name: row["sentences"] for name, row in registers.items()} == {"neutral": 5, "chat": 1}
+    assert registers["neutral"]["f"] == 2 / 5
+    assert set(evaluation.by_group(results, "noise")) == {"none", "sms"}
+
+
+def test_whatever_finds_spans_is_scored_like_a_pipeline() -> None:
+    nlp = spacy.blank("fr")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "DEP", "pattern": "Lyon"}])
+    golds = [nlp("de Lyon à Paris"), nlp("rien")]
+    assert evaluation.outcomes(nlp, golds) == evaluation.outcomes_of(
+        lambda texts: [frozenset({(3, 7, "DEP")}) if "Lyon" in text else frozenset() for text in texts], golds
+    )
 
 
 def test_nothing_to_find_and_nothing_found() -> None:
@@ -88,6 +109,8 @@ def test_a_trained_run_scores_as_spacys_scorer_says(fit, small_corpus: Path, tmp
             training,
             "--output",
             tmp_path / out,
+            "--markdown",
+            tmp_path / "page.md",
         )
         assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "one" / "base.json").read_text(encoding="utf8"))
@@ -96,8 +119,18 @@ def test_a_trained_run_scores_as_spacys_scorer_says(fit, small_corpus: Path, tmp
     assert metrics["test"]["move_perplexity"] == pytest.approx(perplexity)
     low, high = metrics["test"]["f_interval_over_frames"]
     assert low <= metrics["test"]["entities"]["f"] <= high
+    page = (tmp_path / "page.md").read_text(encoding="utf8")
     for half in ("challenge_open", "challenge_final"):
-        assert len(metrics[half]["phenomena"]) >= 25
+        scores = metrics[half]
+        assert len(scores["phenomena"]) >= 25
+        for key in ("phenomena", "registers", "noises"):
+            assert sum(row["sentences"] for row in scores[key].values()) == scores["sentences"]
+            assert all(f"| {name} |" in page for name in scores[key])
+        assert set(scores["registers"]) <= set(REGISTERS)
+        assert set(scores["noises"]) <= set(WRITTEN_NOISES)
+    name, row = next(iter(metrics["challenge_open"]["phenomena"].items()))
+    assert f"| {name} | {row['sentences']} |" in page
+    assert page.startswith("<!-- evaluate -->")
     assert not any("second" in key or "speed" in key for key in metrics["test"])
     for word in ("swap", "boundary", "Confusion", "perplexity", "interval over frames", "words a second"):
         assert word in done.stdout
@@ -106,12 +139,16 @@ def test_a_trained_run_scores_as_spacys_scorer_says(fit, small_corpus: Path, tmp
         json.loads(line)["text"]
         for line in (ROOT / "corpus" / "challenge-final.jsonl").read_text(encoding="utf8").splitlines()
     ]
-    assert not any(text[:25] in done.stdout for text in final)
+    assert not any(text[:25] in done.stdout or text[:25] in page for text in final)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["nowhere"], "no trained pipeline there"), (["base", "--test", "nothing.spacy"], "no such file")],
+    [
+        (["nowhere"], "no trained pipeline there"),
+        (["base", "--test", "nothing.spacy"], "no such file"),
+        (["base", "--markdown", "README.md"], "needs the marks <!-- evaluate --> and <!-- /evaluate -->"),
+    ],
 )
 def test_what_is_missing_is_said_in_one_line(fit, tmp_path: Path, arguments: list[str], says: str) -> None:
     fit("base", **{"training.max_steps": 1})

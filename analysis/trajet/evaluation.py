@@ -1,7 +1,7 @@
-"""Scores of a trained pipeline: per label, per sentence, by phenomenon, with what kind of mistake was made."""
+"""Scores of a trained pipeline: per label, per sentence, by group, with what kind of mistake was made."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,29 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from trajet.corpus.build import make_doc
-from trajet.corpus.challenge import load_challenge
 from trajet.corpus.frames import LABELS
 from trajet.errors import UserError
 from trajet.parser_states import gold_move_log_probs
 from trajet.statistics import f_over_frames, percentile_interval
 
 Span = tuple[int, int, str]
+# Whatever finds spans in texts, trained or not: one set of spans a text.
+Predictor = Callable[[Sequence[str]], list[frozenset[Span]]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One sentence: gold and predicted spans (start, end, label) in characters, its group and its frame."""
+    """One sentence: gold and predicted spans (start, end, label) in characters, its group (phenomenon) and its frame.
+
+    Challenge sentences also say how they are said and spelt, see `trajet.corpus.challenge`.
+    """
 
     gold: frozenset[Span]
     predicted: frozenset[Span]
     group: str
     frame: str
+    register: str = "neutral"
+    noise: str = "none"
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -64,23 +69,26 @@ def load_docs(nlp: Language, path: Path) -> list[Doc]:
         ) from None
 
 
-def load_challenge_docs(nlp: Language, path: Path) -> list[Doc]:
-    """Challenge sentences as gold documents, tokenized as the pipeline does."""
-    docs = []
-    for sentence in load_challenge(path):
-        doc = make_doc(nlp, sentence.segments, sentence.where)
-        doc.user_data["phenomenon"], doc.user_data["frame"] = sentence.phenomenon, sentence.where
-        docs.append(doc)
-    return docs
+def predictor(nlp: Language) -> Predictor:
+    """A pipeline as something that finds spans in texts."""
+    return lambda texts: [_spans(doc) for doc in nlp.pipe(texts)]
 
 
 def outcomes(nlp: Language, golds: Sequence[Doc]) -> list[Outcome]:
     """Predict every gold document's text and set the spans side by side."""
-    predicted = nlp.pipe([doc.text for doc in golds])
+    return outcomes_of(predictor(nlp), golds)
+
+
+def outcomes_of(predict: Predictor, golds: Sequence[Doc]) -> list[Outcome]:
+    """The same for whatever finds spans."""
+    predicted = predict([doc.text for doc in golds])
     return [
-        Outcome(_spans(gold), _spans(doc), gold.user_data.get("phenomenon", ""), gold.user_data.get("frame", ""))
-        for gold, doc in zip(golds, predicted, strict=True)
-    ]
+        Outcome(
+            _spans(gold), spans, gold.user_data.get("phenomenon", ""), gold.user_data.get("frame", ""),
+            gold.user_data.get("register", "neutral"), gold.user_data.get("noise", "none"),
+        )
+        for gold, spans in zip(golds, predicted, strict=True)
+    ]  # fmt: skip
 
 
 def precision_recall_f(counts: Iterable[tuple[int, int, int]]) -> dict[str, float]:
@@ -140,11 +148,15 @@ def confusion(results: Iterable[Outcome]) -> dict[str, dict[str, int]]:
     return table
 
 
-def by_group(results: Sequence[Outcome]) -> dict[str, dict[str, float]]:
-    """Sentences, F and sentence accuracy by phenomenon; F is left out where no sentence has a gold span."""
+def by_group(results: Sequence[Outcome], of: str = "group") -> dict[str, dict[str, float]]:
+    """Sentences, F and sentence accuracy by phenomenon; F is left out where no sentence has a gold span.
+
+    Args:
+        of: field of `Outcome` to group by: group, register or noise.
+    """
     groups: dict[str, list[Outcome]] = {}
     for result in results:
-        groups.setdefault(result.group, []).append(result)
+        groups.setdefault(getattr(result, of), []).append(result)
     table = {}
     for group, members in sorted(groups.items()):
         row: dict[str, float] = {

@@ -205,6 +205,14 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
     return _one_line(lambda: share_reader(corpus, share, seed, rest))
 
 
+@registry.readers("trajet.Challenge.v1")
+def challenge(path: str):
+    """The sentences of a challenge file, to be scored on; see trajet.corpus.challenge."""
+    from trajet.corpus.challenge import challenge_reader
+
+    return _one_line(lambda: challenge_reader(Path(path)))
+
+
 @registry.readers("trajet.Frames.v1")
 def frames(
     path: str,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 from trajet.corpus.build import blank_pipeline, make_doc
-from trajet.corpus.challenge import load_challenge
+from trajet.corpus.challenge import REGISTERS, WRITTEN_NOISES, load_challenge
 from trajet.corpus.frames import Choice, Filler, Slot, load_fillers, load_frames
 from trajet.corpus.places import fold
 from trajet.errors import UserError
@@ -64,6 +64,14 @@ def _frame_part(piece: object) -> str:
         ('{"text": "de [Lyon](FROM)", "phenomenon": "x"}', "unknown label 'FROM'"),
         ('{"text": "de [Lyon(DEP)", "phenomenon": "x"}', "a span mark is not closed"),
         ('{"text": "de [](DEP)", "phenomenon": "x"}', "is empty"),
+        ('{"text": 7, "phenomenon": "x"}', "must both be strings"),
+        ('{"text": "ok", "phenomenon": null}', "must both be strings"),
+        (
+            '{"text": "ok", "phenomenon": "x", "register": "slang"}',
+            "unknown register 'slang'; write one of neutral, formal",
+        ),
+        ('{"text": "ok", "phenomenon": "x", "noise": ["typo"]}', "unknown noise ['typo']; write one of none, typo"),
+        ('{"text": "ok", "phenomenon": "x", "noise": null}', "unknown noise None"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, says: str) -> None:
@@ -73,3 +81,20 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, says: str) -> None:
         load_challenge(path)
     assert f"{path}:2: " in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_register_and_noise_may_be_given_and_may_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    lines = [
+        '{"text": "ok", "phenomenon": "x"}',
+        '{"text": "tkt jpars de [lyon](DEP)", "phenomenon": "x", "register": "chat", "noise": "sms"}',
+    ]
+    path.write_text("\n".join(lines), encoding="utf8")
+    plain, chat = load_challenge(path)
+    assert (plain.register, plain.noise) == ("neutral", "none")
+    assert (chat.register, chat.noise) == ("chat", "sms")
+
+
+def test_the_readme_names_every_register_and_noise() -> None:
+    text = (ROOT / "corpus" / "README.md").read_text(encoding="utf8")
+    assert all(f"`{value}`" in text for value in (*REGISTERS, *WRITTEN_NOISES))

@@ -1,24 +1,35 @@
 """The challenge set: sentences written one by one, never trained on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from trajet.corpus.build import make_doc
 from trajet.corpus.frames import LABELS
 from trajet.corpus.render import Segment
 from trajet.errors import UserError
 from trajet.files import read_text
 from trajet.marked import split_marked
 
+# How it is said, and what has happened to its spelling.
+REGISTERS = ("neutral", "formal", "informal", "chat", "spoken", "telegraphic")
+WRITTEN_NOISES = ("none", "typo", "lower", "upper", "accents", "punctuation", "sms", "homophones", "mixed")
+
 
 @dataclass(frozen=True)
 class Challenge:
-    """One sentence: its segments, the phenomenon it tests, where it stands."""
+    """One sentence: its segments, the phenomenon it tests, where it stands, how it is said and written."""
 
     segments: tuple[Segment, ...]
     phenomenon: str
     where: str
+    register: str = REGISTERS[0]
+    noise: str = WRITTEN_NOISES[0]
 
     @property
     def text(self) -> str:
@@ -26,7 +37,10 @@ class Challenge:
 
 
 def load_challenge(path: Path) -> list[Challenge]:
-    """The sentences of a JSON Lines file with "text" (spans as `[Lyon](ARR)`) and "phenomenon".
+    """The sentences of a JSON Lines file.
+
+    Each line has "text" (spans as `[Lyon](ARR)`) and "phenomenon"; "register" is one of REGISTERS ("neutral" where it
+    is left out), "noise" one of WRITTEN_NOISES ("none").
 
     Raises:
         UserError: the file is missing, or a line is bad (file:line is named).
@@ -41,10 +55,41 @@ def load_challenge(path: Path) -> list[Challenge]:
             text, phenomenon = entry["text"], entry["phenomenon"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f'{where}: not a JSON object with "text" and "phenomenon" ({error})') from None
-        sentences.append(Challenge(tuple(_segments(text, where)), phenomenon, where))
+        if not (isinstance(text, str) and isinstance(phenomenon, str)):
+            raise UserError(f'{where}: "text" and "phenomenon" must both be strings')
+        register = _one_of(REGISTERS, entry, "register", where)
+        noise = _one_of(WRITTEN_NOISES, entry, "noise", where)
+        sentences.append(Challenge(tuple(_segments(text, where)), phenomenon, where, register, noise))
     if not sentences:
         raise UserError(f"{path}: no sentence in it")
     return sentences
+
+
+def load_challenge_docs(nlp: Language, path: Path) -> list[Doc]:
+    """Challenge sentences as gold documents, tokenized as the pipeline does."""
+    docs = []
+    for sentence in load_challenge(path):
+        doc = make_doc(nlp, sentence.segments, sentence.where)
+        doc.user_data["phenomenon"], doc.user_data["frame"] = sentence.phenomenon, sentence.where
+        doc.user_data["register"], doc.user_data["noise"] = sentence.register, sentence.noise
+        docs.append(doc)
+    return docs
+
+
+def challenge_reader(path: Path) -> Callable[[Language], Iterator[Example]]:
+    """The reader `trajet.Challenge.v1`: a challenge file's sentences as examples, for `[corpora.dev]`.
+
+    Raises:
+        UserError: when read, as `load_challenge`.
+    """
+    return lambda nlp: iter([Example(nlp.make_doc(doc.text), doc) for doc in load_challenge_docs(nlp, path)])
+
+
+def _one_of(known: Sequence[str], entry: dict, key: str, where: str) -> str:
+    value = entry.get(key, known[0])
+    if value not in known:
+        raise UserError(f"{where}: unknown {key} {value!r}; write one of {', '.join(known)}, or leave it out")
+    return value
 
 
 def _segments(marked: str, where: str) -> Iterator[Segment]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from trajet.experiments.comparison.compare import BASE, Comparison, Row, range_text, signed
-from trajet.markdown import plain, table_row
+from trajet.markdown import plain, table
 
 Column = tuple[str, Callable[[Row], str]]
 
@@ -64,11 +64,9 @@ def to_markdown(comparison: Comparison) -> str:
     """The tables, a sentence a variant, and how it was computed."""
     parts = []
     for title, columns, cells in tables(comparison):
-        lines = [f"## {title}", "", table_row(columns), table_row(["---", *["---:"] * (len(columns) - 1)])]
-        for row in cells:
-            # A row with nothing but its first cell is a group's name.
-            lines.append(table_row(row if any(row[1:]) else [f"**{row[0]}**", *row[1:]]))
-        parts.append("\n".join(lines))
+        # A row with nothing but its first cell is a group's name.
+        rows = [row if any(row[1:]) else [f"**{row[0]}**", *row[1:]] for row in cells]
+        parts.append(f"## {title}\n\n{table(columns, rows)}")
     sentences = [
         f"- **{plain(row.variant)}**: {f'{plain(row.question)} ' if row.question else ''}{_sentence(row.wording)}"
         for row in comparison.rows
