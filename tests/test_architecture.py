@@ -63,6 +63,13 @@ def test_the_package_never_imports_the_scripts_and_plots_never_a_live_model() ->
         ), path
 
 
+def test_noise_works_on_segments_alone() -> None:
+    for path in (PACKAGE / "corpus" / "noise").glob("*.py"):
+        names = {name for name in _imports(path) if name.split(".")[0] in ("spacy", "trajet", "thinc", "numpy")}
+        assert all(name.startswith(("trajet.corpus.noise", "trajet.corpus.render")) for name in names), path
+        assert len(path.read_text(encoding="utf8").splitlines()) < 300, path
+
+
 def test_only_the_registry_registers() -> None:
     for path in PACKAGE.rglob("*.py"):
         decorators = re.findall(r"^@registry\.", path.read_text(encoding="utf8"), re.MULTILINE)
@@ -134,6 +141,11 @@ def test_deps_exist_or_are_made_and_outputs_lie_in_declared_folders() -> None:
             assert dep in made or (ROOT / filled).exists(), f"{name}: {dep}"
         for output in command.get("outputs", []):
             assert output.split("/")[0] in PROJECT["directories"], output
+
+
+def test_the_corpus_depends_on_each_of_its_sources() -> None:
+    built_from = {path.relative_to(ROOT).as_posix() for path in (PACKAGE / "corpus" / "noise").glob("*.py")}
+    assert built_from <= set(COMMANDS["corpus"]["deps"])
 
 
 def test_every_var_is_used_and_every_used_var_exists() -> None:

@@ -134,7 +134,7 @@ def generate(
             for _ in range(_RETRIES):
                 segments = render(frame, pools, fillers, rng)
                 if noisy:
-                    segments = disturb(segments, rng)
+                    segments = _disturbed(nlp, segments, rng)
                 text = "".join(segment.text for segment in segments)
                 # A split's first round shows every frame; later a sentence without slots may run out of variants.
                 if text.strip() and text not in seen:
@@ -154,6 +154,19 @@ def generate(
             raise UserError(
                 f"the frames give only {made} different sentences of the {count} asked for; write more frames"
             )
+
+
+def _disturbed(nlp: Language, segments: list[Segment], rng: random.Random) -> list[Segment]:
+    """The noisy sentence, or the clean one where a name and its neighbour have become one token.
+
+    "Metz-Lens-Lille" is five tokens, "Metz-Les-Lille" one; "Vol." is the tokenizer's abbreviation of volume.
+    """
+    noisy = disturb(segments, rng)
+    try:
+        make_doc(nlp, noisy, "")
+    except UserError:
+        return segments
+    return noisy
 
 
 def build_corpus(corpus: Path, sizes: dict[str, int], seed: int, output: Path | None = None) -> list[SplitTable]:
