@@ -27,4 +27,4 @@ test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:
-	rm -rf $(VENV) build training metrics plots project.lock corpus/*.spacy
+	rm -rf $(VENV) build dist training metrics plots project.lock corpus/*.spacy

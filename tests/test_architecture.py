@@ -25,6 +25,8 @@ ONLY_IN = {
     "optuna": ["experiments"],
     "sqlalchemy": ["experiments/studies/storage.py"],
     "scipy": ["statistics.py", "ensemble.py"],
+    "packaging": ["wheel.py"],
+    "setuptools": [],
     "psycopg": ["experiments/studies/storage.py"],
     "pandas": ["trace/read.py", "plots", "explain.py"],
 }
