@@ -222,13 +222,16 @@ def frames(
     invented: float = 0.1,
     joined: float = 0.1,
     noise: bool = True,
+    without: Sequence[str] = (),
     roles: bool = False,
     share: float = 1.0,
 ):
     """The training frames drawn without end, with other places each time, see trajet.corpus.stream."""
     from trajet.corpus.stream import Mix, frames_reader
 
-    return _one_line(lambda: frames_reader(path, seed, draws, Mix(rare, invented, joined, noise), roles, share))
+    return _one_line(
+        lambda: frames_reader(path, seed, draws, Mix(rare, invented, joined, noise, tuple(without)), roles, share)
+    )
 
 
 @registry.readers("trajet.ReadOnce.v1")

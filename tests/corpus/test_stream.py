@@ -11,6 +11,7 @@ from tests.corpus.small_sources import small_sources
 from trajet.corpus.build import blank_pipeline, hold_out_places, split_frames
 from trajet.corpus.frames import load_fillers, load_frames
 from trajet.corpus.invented import InventedPlaces, chain_names
+from trajet.corpus.noise import HABITS
 from trajet.corpus.places import fold, load_places
 from trajet.corpus.render import PlacePool
 from trajet.corpus.stream import Mix, frames_reader
@@ -135,6 +136,13 @@ def test_a_share_of_the_frames_is_part_of_a_larger_one(sources, nlp, split) -> N
     assert max(abs(a - b) for row in lengths[1:] for a, b in zip(lengths[0], row, strict=True)) < 12
 
 
+def test_a_noise_left_out_leaves_the_others() -> None:
+    assert {noise for habit in Mix(without=("typo",)).habits.values() for noise in habit.noises} == {
+        noise for habit in HABITS.values() for noise in habit.noises
+    } - {"typo"}
+    assert Mix(noise=False).habits == {}
+
+
 def test_invented_names_are_no_real_ones_and_look_like_them(towns) -> None:
     known, _ = towns
     pool = InventedPlaces(chain_names(known["town"]), PlacePool(known))
@@ -155,6 +163,7 @@ def test_invented_names_are_no_real_ones_and_look_like_them(towns) -> None:
         ({"mix": Mix(rare=-0.1)}, "rare"),
         ({"mix": Mix(rare=0.8, invented=0.4)}, "together"),
         ({"mix": Mix(joined=1.5)}, "joined"),
+        ({"mix": Mix(without=("nosuch",))}, "nosuch"),
         ({"share": 0}, "share"),
         ({"share": True}, "share"),
     ],

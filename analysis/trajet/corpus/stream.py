@@ -11,7 +11,7 @@ from spacy.training import Example
 from trajet.corpus.build import hold_out_places, make_doc, split_frames
 from trajet.corpus.frames import Frame, load_fillers, load_frames
 from trajet.corpus.invented import InventedPlaces, chain_names
-from trajet.corpus.noise import disturb
+from trajet.corpus.noise import HABITS, NOISES, Habit, disturb
 from trajet.corpus.places import load_places
 from trajet.corpus.render import PlacePool, Segment, render
 from trajet.corpus.roles import set_roles
@@ -29,12 +29,14 @@ class Mix:
         invented: of the slots, those with an invented name.
         joined: of the requests, those that get a sentence without a request before or after them.
         noise: whether sentences are disturbed, as `trajet.corpus.noise.disturb` does.
+        without: noises left out of it, by name.
     """
 
     rare: float = 0.2
     invented: float = 0.1
     joined: float = 0.1
     noise: bool = True
+    without: tuple[str, ...] = ()
 
     def check(self) -> None:
         for name in ("rare", "invented", "joined"):
@@ -45,6 +47,19 @@ class Mix:
             raise UserError(
                 f"[corpora]: trajet.Frames.v1: rare + invented = {self.rare + self.invented}; together they are 1 at most"
             )
+        if unknown := [name for name in self.without if name not in NOISES]:
+            raise UserError(
+                f"[corpora]: trajet.Frames.v1: without has {unknown[0]!r}; the noises are {', '.join(NOISES)}"
+            )
+
+    @property
+    def habits(self) -> dict[str, Habit]:
+        """What is done to sentences; a habit of several noises keeps the others."""
+        return {
+            name: replace(habit, noises=tuple(noise for noise in habit.noises if noise not in self.without))
+            for name, habit in HABITS.items()
+            if self.noise
+        }
 
 
 def frames_reader(
@@ -107,14 +122,14 @@ def _load(path: Path, seed: int, mix: Mix, share: float) -> _Sources:
 
 
 def _examples(nlp: Language, sources: _Sources, rng: random.Random, mix: Mix, roles: bool) -> Iterator[Example]:
+    habits = mix.habits
     while True:
         for frame in rng.sample(sources.frames, len(sources.frames)):
             segments = render(frame, sources.pools, sources.fillers, rng)
             if frame.labels and sources.asides and rng.random() < mix.joined:
                 aside = render(rng.choice(sources.asides), sources.pools, sources.fillers, rng)
                 segments = _join(segments, aside, rng)
-            if mix.noise:
-                segments = disturb(segments, rng)
+            segments = disturb(segments, rng, habits)
             try:
                 doc = make_doc(nlp, segments, frame.ident)
             except UserError:
