@@ -242,6 +242,33 @@ def read_once(path: str):
     return _one_line(lambda: read_once(path))
 
 
+# -- augmenters of a corpus ------------------------------------------------------------------------
+
+
+@registry.augmenters("trajet.Noise.v1")
+def noise(habits: dict[str, float] | None = None, seed: int = 0):
+    """For `[corpora.train.augmenter]`: what people, keyboards and telephones do to a sentence, labels kept right."""
+    from trajet.training.augmenters import noise
+
+    return _exit_on_user_error(lambda: noise(habits, seed))
+
+
+@registry.augmenters("trajet.LabelSafeText.v1")
+def label_safe_text(synonyms: float = 0.1, deletion: float = 0.1, swaps: int = 2, seed: int = 0):
+    """For `[corpora.train.augmenter]`: synonyms, deletion and swaps that leave places and their words alone."""
+    from trajet.training.augmenters import label_safe_text
+
+    return _exit_on_user_error(lambda: label_safe_text(synonyms, deletion, swaps, seed))
+
+
+@registry.augmenters("trajet.NaiveText.v1")
+def naive_text(synonyms: float = 0.1, deletion: float = 0.1, swaps: int = 2, seed: int = 0):
+    """For `[corpora.train.augmenter]`: a negative control that BREAKS the labels (they stay at the old positions)."""
+    from trajet.training.augmenters import naive_text
+
+    return _exit_on_user_error(lambda: naive_text(synonyms, deletion, swaps, seed))
+
+
 # -- encoders --------------------------------------------------------------------------------------
 
 

@@ -37,3 +37,12 @@ def test_the_first_weights_are_those_that_exist() -> None:
     (line,) = re.findall(r"^`init`: (.*?)\. ", PAGE, re.MULTILINE)
     for name in re.findall(r"`(\w+)`", line):
         initialiser(name, "trajet.WindowEncoder.v1")
+
+
+def test_the_habits_and_noises_are_those_that_exist() -> None:
+    from trajet.corpus.noise import HABITS, NOISES
+
+    (habits,) = re.findall(r" Habits: (.*)\.$", PAGE, re.MULTILINE)
+    (noises,) = re.findall(r"^A single noise may be named as well: (.*)\.$", PAGE, re.MULTILINE)
+    assert re.findall(r"`([\w-]+)`", habits) == list(HABITS)
+    assert re.findall(r"`([\w-]+)`", noises) == [name for name in NOISES if name not in HABITS]
