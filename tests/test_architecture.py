@@ -24,7 +24,7 @@ ONLY_IN = {
     "spacy_transformers": [],
     "optuna": ["experiments"],
     "sqlalchemy": ["experiments/studies/storage.py"],
-    "scipy": ["statistics.py"],
+    "scipy": ["statistics.py", "judge/calibration.py"],
     "psycopg": ["experiments/studies/storage.py"],
     "pandas": ["trace/read.py", "plots", "explain.py"],
 }
@@ -61,6 +61,27 @@ def test_the_package_never_imports_the_scripts_and_plots_never_a_live_model() ->
         assert not any(
             name.startswith(("trajet.plots", "trajet.corpus", "trajet.evaluation")) for name in _imports(path)
         ), path
+
+
+def test_the_judge_is_apart_from_what_it_judges() -> None:
+    outside = (
+        "trajet.plots",
+        "trajet.training",
+        "trajet.trace",
+        "trajet.encoders",
+        "trajet.experiments",
+        "trajet.registry",
+    )
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).as_posix()
+        imports = _imports(path)
+        if place.startswith("judge/"):
+            assert not any(name.startswith(outside) for name in imports), place
+        elif not place.startswith("plots/judge/"):
+            assert not any(name.startswith("trajet.judge") for name in imports), place
+    # Numbers alone, and names that owe nothing to how the training data is made.
+    assert not any(name.startswith("spacy") for name in _imports(PACKAGE / "judge" / "calibration.py"))
+    assert not any(name.startswith("trajet") for name in _imports(PACKAGE / "judge" / "invented.py"))
 
 
 def test_only_the_registry_registers() -> None:
