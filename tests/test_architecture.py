@@ -24,7 +24,7 @@ ONLY_IN = {
     "spacy_transformers": [],
     "optuna": ["experiments"],
     "sqlalchemy": ["experiments/studies/storage.py"],
-    "scipy": ["statistics.py", "ensemble.py"],
+    "scipy": ["statistics.py", "ensemble.py", "judge/calibration.py"],
     "packaging": ["wheel.py"],
     "setuptools": [],
     "psycopg": ["experiments/studies/storage.py"],
@@ -70,6 +70,27 @@ def test_noise_works_on_segments_alone() -> None:
         names = {name for name in _imports(path) if name.split(".")[0] in ("spacy", "trajet", "thinc", "numpy")}
         assert all(name.startswith(("trajet.corpus.noise", "trajet.corpus.render")) for name in names), path
         assert len(path.read_text(encoding="utf8").splitlines()) < 300, path
+
+
+def test_the_judge_is_apart_from_what_it_judges() -> None:
+    outside = (
+        "trajet.plots",
+        "trajet.training",
+        "trajet.trace",
+        "trajet.encoders",
+        "trajet.experiments",
+        "trajet.registry",
+    )
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).as_posix()
+        imports = _imports(path)
+        if place.startswith("judge/"):
+            assert not any(name.startswith(outside) for name in imports), place
+        elif not place.startswith("plots/judge/"):
+            assert not any(name.startswith("trajet.judge") for name in imports), place
+    # Numbers alone, and names that owe nothing to how the training data is made.
+    assert not any(name.startswith("spacy") for name in _imports(PACKAGE / "judge" / "calibration.py"))
+    assert not any(name.startswith("trajet") for name in _imports(PACKAGE / "judge" / "invented.py"))
 
 
 def test_only_the_registry_registers() -> None:

@@ -7,7 +7,7 @@ from spacy.training import Example
 
 from trajet.corpus.build import blank_pipeline, make_doc
 from trajet.corpus.render import Segment
-from trajet.parser_states import gold_move_log_probs, parser_loss
+from trajet.parser_states import gold_move_log_probs, gold_path, greedy_path, parser_loss
 
 
 @pytest.fixture
@@ -30,6 +30,29 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_moves(untrained) -
     assert len(values) == sum(len(example.reference) for example in examples)
     assert np.exp(-values.mean()) == pytest.approx(ner.moves.n_moves)
     assert ner.moves.n_moves == 10
+
+
+def test_among_valid_moves_a_model_that_knows_nothing_shares_out_evenly(untrained) -> None:
+    ner, examples = untrained
+    # "De Pau à Dax": at the first three tokens B and U with both labels and O; at the last no name can begin and go on.
+    path = list(gold_path(ner, examples[1:], valid_only=True))
+    assert [round(float(np.exp(-log_probs[0, moves[0]])), 6) for _, moves, log_probs in path] == [5.0, 5.0, 5.0, 3.0]
+    for _, _, log_probs in path:
+        assert np.exp(log_probs).sum() == pytest.approx(1)
+    # "Aix les Bains": inside a name only its own I and L are left, and at its last word L alone.
+    counts = [int(np.isfinite(log_probs[0]).sum()) for _, _, log_probs in gold_path(ner, examples[:1], valid_only=True)]
+    assert counts == [5, 5, 5, 5, 5, 5, 2, 1]
+
+
+def test_the_greedy_path_changes_nothing_and_passes_over_empty_documents(untrained) -> None:
+    ner, examples = untrained
+    before = ner.model.to_bytes()
+    docs = [examples[0].predicted, examples[0].predicted[:0].as_doc(), examples[1].predicted]
+    path = list(greedy_path(ner, docs))
+    assert ner.model.to_bytes() == before
+    assert {index for indices, _, _ in path for index in indices} == {0, 2}
+    assert sum(len(indices) for indices, _, _ in path) == len(docs[0]) + len(docs[2])
+    assert list(greedy_path(ner, docs[1:2])) == []
 
 
 def test_the_initial_loss_is_the_one_of_equal_scores(untrained) -> None:

@@ -14,7 +14,7 @@ from spacy.training import Example
 
 from trajet.corpus.frames import LABELS
 from trajet.errors import UserError
-from trajet.parser_states import gold_move_log_probs
+from trajet.parser_states import gold_move_log_probs, run_before
 from trajet.statistics import f_over_frames, percentile_interval
 
 Span = tuple[int, int, str]
@@ -71,7 +71,7 @@ def load_docs(nlp: Language, path: Path) -> list[Doc]:
 
 def predictor(nlp: Language) -> Predictor:
     """A pipeline as something that finds spans in texts."""
-    return lambda texts: [_spans(doc) for doc in nlp.pipe(texts)]
+    return lambda texts: [spans_of_doc(doc) for doc in nlp.pipe(texts)]
 
 
 def outcomes(nlp: Language, golds: Sequence[Doc]) -> list[Outcome]:
@@ -84,7 +84,7 @@ def outcomes_of(predict: Predictor, golds: Sequence[Doc]) -> list[Outcome]:
     predicted = predict([doc.text for doc in golds])
     return [
         Outcome(
-            _spans(gold), spans, gold.user_data.get("phenomenon", ""), gold.user_data.get("frame", ""),
+            spans_of_doc(gold), spans, gold.user_data.get("phenomenon", ""), gold.user_data.get("frame", ""),
             gold.user_data.get("register", "neutral"), gold.user_data.get("noise", "none"),
         )
         for gold, spans in zip(golds, predicted, strict=True)
@@ -186,12 +186,8 @@ def bootstrap_f(results: Sequence[Outcome], seed: int) -> tuple[float, float]:
 def move_perplexity(nlp: Language, golds: Sequence[Doc], component: str = "ner") -> float:
     """exp of the mean negative log-probability of the gold moves, a state each; 1 is certain and right."""
     examples = [Example(nlp.make_doc(doc.text), doc) for doc in golds]
-    for name, pipe in nlp.pipeline:
-        if name == component:
-            break
-        for start in range(0, len(examples), nlp.batch_size):
-            docs = [example.predicted for example in examples[start : start + nlp.batch_size]]
-            pipe.set_annotations(docs, pipe.predict(docs))  # type: ignore[attr-defined]
+    for start in range(0, len(examples), nlp.batch_size):
+        run_before(nlp, [example.predicted for example in examples[start : start + nlp.batch_size]], component)
     values = np.concatenate(
         [
             gold_move_log_probs(nlp.get_pipe(component), examples[start : start + nlp.batch_size])
@@ -211,7 +207,8 @@ def words_per_second(nlp: Language, texts: Sequence[str], repeats: int = 3) -> f
     return best
 
 
-def _spans(doc: Doc) -> frozenset[Span]:
+def spans_of_doc(doc: Doc) -> frozenset[Span]:
+    """A document's entities in characters."""
     return frozenset((ent.start_char, ent.end_char, ent.label_) for ent in doc.ents)
 
 

@@ -51,9 +51,14 @@ def gold_move_log_probs(parser: Any, examples: Sequence[Example]) -> np.ndarray:
     return np.concatenate(values) if values else np.zeros(0)
 
 
-def gold_path(parser: Any, examples: Sequence[Example]) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
+def gold_path(
+    parser: Any, examples: Sequence[Example], valid_only: bool = False
+) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
     """Walk the states along the gold path, all examples side by side.
 
+    Args:
+        valid_only: whether probability is shared out among the moves that the state allows (those the parser chooses
+            from) and all others get -inf, instead of among all moves (what training does).
     Yields:
         (index of the example of each state, its gold move, log-probabilities of all moves: float64, states x moves)
     Raises:
@@ -72,14 +77,44 @@ def gold_path(parser: Any, examples: Sequence[Example]) -> Iterator[tuple[list[i
                     "a gold move is not among the model's moves; does the data have a label it does not know?"
                 )
             states = [state for _, state, _ in active]
-            scores = np.asarray(step_model.predict(states), dtype=np.float64)
-            top = scores.max(axis=1, keepdims=True)
-            log_z = top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
-            yield [index for index, _, _ in active], moves, scores - log_z  # type: ignore[misc]
-            forced = np.zeros(scores.shape, dtype="float32")
-            forced[np.arange(len(states)), moves] = 1.0
-            parser.transition_states(states, forced)
+            log_probs = _log_probs(parser, states, step_model.predict(states), valid_only)
+            yield [index for index, _, _ in active], moves, log_probs  # type: ignore[misc]
+            _force(parser, states, moves)  # type: ignore[arg-type]
             active = [entry for entry in active if not entry[1].is_final()]
+
+
+def greedy_path(parser: Any, docs: Sequence[Doc]) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
+    """Walk the states as prediction does, in each taking the likeliest move that it allows; all documents side by side.
+
+    Args:
+        docs: carry what the parser's listeners read.
+    Yields:
+        (index of the document of each state, the move taken, log-probabilities among the valid moves: float64,
+        states x moves, -inf for the others)
+    """
+    if not any(map(len, docs)):
+        return
+    step_model = parser.model.predict(list(docs))
+    try:
+        states = enumerate(parser.moves.init_batch(docs))
+        active = [(index, state) for index, state in states if not state.is_final()]
+        while active:
+            states = [state for _, state in active]
+            log_probs = _log_probs(parser, states, step_model.predict(states), valid_only=True)
+            moves = log_probs.argmax(axis=1).tolist()
+            yield [index for index, _ in active], moves, log_probs
+            _force(parser, states, moves)
+            active = [entry for entry in active if not entry[1].is_final()]
+    finally:
+        step_model.clear_memory()
+
+
+def run_before(nlp: Language, docs: Sequence[Doc], component: str) -> None:
+    """Let the components before one annotate the documents, so that its listeners have what they read."""
+    for name, pipe in nlp.pipeline:
+        if name == component:
+            break
+        pipe.set_annotations(docs, pipe.predict(docs))  # type: ignore[attr-defined]
 
 
 def token_decisions(nlp: Language, reference: Doc, component: str) -> tuple[list[int], np.ndarray]:
@@ -93,10 +128,7 @@ def token_decisions(nlp: Language, reference: Doc, component: str) -> tuple[list
         ValueError: as `gold_path`.
     """
     doc = nlp.make_doc(reference.text)
-    for name, pipe in nlp.pipeline:
-        if name == component:
-            break
-        pipe.set_annotations([doc], pipe.predict([doc]))  # type: ignore[attr-defined]
+    run_before(nlp, [doc], component)
     path = list(gold_path(nlp.get_pipe(component), [Example(doc, reference)]))
     return [moves[0] for _, moves, _ in path], np.concatenate([log_probs for _, _, log_probs in path])
 
@@ -116,3 +148,19 @@ def _walk(parser: Any, examples: Sequence[Example]) -> Iterator[tuple[Any, list]
     finally:
         step_model.clear_memory()
         parser.model.attrs["unseen_classes"].update(unseen)
+
+
+def _log_probs(parser: Any, states: list, scores: np.ndarray, valid_only: bool) -> np.ndarray:
+    scores = np.array(scores, dtype=np.float64)
+    if valid_only:
+        names = [parser.moves.get_class_name(move) for move in range(parser.moves.n_moves)]
+        valid = [[parser.moves.is_valid(state, name) for name in names] for state in states]
+        scores[~np.array(valid, dtype=bool)] = -np.inf
+    top = scores.max(axis=1, keepdims=True)
+    return scores - (top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True)))
+
+
+def _force(parser: Any, states: list, moves: list[int]) -> None:
+    forced = np.zeros((len(states), parser.moves.n_moves), dtype="float32")
+    forced[np.arange(len(states)), moves] = 1.0
+    parser.transition_states(states, forced)
