@@ -1,0 +1,1 @@
+"""From sentences to orders: lines in, departure and arrival out."""
