@@ -21,18 +21,29 @@ def test_a_section_is_made_filled_and_filled_again(tmp_path: Path) -> None:
     write_section(page, "scores", "| 1 |")
     assert page.read_text(encoding="utf8") == "<!-- scores -->\n| 1 |\n<!-- /scores -->\n"
     page.write_text(
-        "# Mine\n<!-- other -->\n<!-- /other -->\n" + page.read_text(encoding="utf8") + "end\n", encoding="utf8"
+        "# `<!-- scores -->` mine\n<!-- other -->\n<!-- /other -->\n" + page.read_text(encoding="utf8") + "end\n",
+        encoding="utf8",
     )
     write_section(page, "scores", r"| \1 |")
     write_section(page, "other", "o")
     text = page.read_text(encoding="utf8")
-    assert text == "# Mine\n<!-- other -->\no\n<!-- /other -->\n<!-- scores -->\n| \\1 |\n<!-- /scores -->\nend\n"
+    assert (
+        text
+        == "# `<!-- scores -->` mine\n<!-- other -->\no\n<!-- /other -->\n<!-- scores -->\n| \\1 |\n<!-- /scores -->\nend\n"
+    )
     write_section(page, "scores", "")
     assert "<!-- scores -->\n<!-- /scores -->" in page.read_text(encoding="utf8")
 
 
 @pytest.mark.parametrize(
-    "text", ["# A page of mine", "<!-- a -->", "<!-- /a --> <!-- a -->", "<!-- a --><!-- /a --><!-- a --><!-- /a -->"]
+    "text",
+    [
+        "# A page of mine",
+        "<!-- a -->",
+        "<!-- /a --> <!-- a -->",
+        "write <!-- a --> and <!-- /a -->",
+        "<!-- a -->\n<!-- /a -->\n" * 2,
+    ],
 )
 def test_a_page_without_the_marks_is_left_alone(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.md"

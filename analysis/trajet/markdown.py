@@ -51,11 +51,12 @@ def write_section(path: Path, name: str, body: str) -> Path:
 
 def _fill(path: Path, name: str, body: str) -> str:
     text = read_text(path, "name a Markdown file")
-    marks = re.compile(rf"<!-- {re.escape(name)} -->.*?<!-- /{re.escape(name)} -->", re.DOTALL)
+    # On lines of their own: a page may also speak of its marks.
+    marks = re.compile(rf"^<!-- {re.escape(name)} -->$.*?^<!-- /{re.escape(name)} -->$", re.DOTALL | re.MULTILINE)
     if len(marks.findall(text)) != 1:
         raise UserError(
-            f"{path}: needs the marks <!-- {name} --> and <!-- /{name} --> once, and the tables go between them; "
-            "put them in or name a file that does not exist yet"
+            f"{path}: needs the marks <!-- {name} --> and <!-- /{name} --> once, each on a line of its own, for the "
+            "tables to go between them; put them in or name a file that does not exist yet"
         )
     return marks.sub(lambda _: _marked(name, body), text)
 
