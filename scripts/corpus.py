@@ -15,9 +15,9 @@ def main(
     config: Annotated[Path, typer.Option(help="Config whose [system] seed is used.")] = Path("configs/base.cfg"),
     sources: Annotated[Path, typer.Option(help="Folder of frames, negatives, fillers and places.")] = Path("corpus"),
     output: Annotated[Path | None, typer.Option(help="Folder to write to; the sources' by default.")] = None,
-    train: Annotated[int, typer.Option(help="Documents in train.spacy.")] = 12000,
-    dev: Annotated[int, typer.Option(help="Documents in dev.spacy.")] = 1000,
-    test: Annotated[int, typer.Option(help="Documents in test.spacy.")] = 1000,
+    train: Annotated[int, typer.Option(help="Documents in train.spacy.")] = 15000,
+    dev: Annotated[int, typer.Option(help="Documents in dev.spacy.")] = 1400,
+    test: Annotated[int, typer.Option(help="Documents in test.spacy.")] = 1400,
 ) -> None:
     """Build train.spacy, dev.spacy and test.spacy: split by frame, with places held out of training."""
     sizes = dict(zip(SPLITS, (train, dev, test), strict=True))
