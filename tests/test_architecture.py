@@ -27,6 +27,8 @@ ONLY_IN = {
     "scipy": ["statistics.py"],
     "psycopg": ["experiments/studies/storage.py"],
     "pandas": ["trace/read.py", "plots", "explain.py"],
+    "rapidfuzz": ["resolve/canonical.py"],
+    "py3langid": ["resolve/language.py"],
 }
 PROJECT = yaml.safe_load((ROOT / "project.yml").read_text(encoding="utf8"))
 COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
@@ -61,6 +63,19 @@ def test_the_package_never_imports_the_scripts_and_plots_never_a_live_model() ->
         assert not any(
             name.startswith(("trajet.plots", "trajet.corpus", "trajet.evaluation")) for name in _imports(path)
         ), path
+
+
+def test_resolve_stands_at_the_end_it_reads_a_trained_pipeline_and_nobody_needs_it() -> None:
+    allowed = ("corpus", "errors", "evaluation", "resolve", "sentence")
+    for path in PACKAGE.rglob("*.py"):
+        ours = {name.split(".")[1] for name in _imports(path) if name.startswith("trajet.")}
+        if path.is_relative_to(PACKAGE / "resolve"):
+            assert ours <= set(allowed), (path, ours)
+        else:
+            assert "resolve" not in ours, path
+    # What reads lines, and what finds names or languages, knows nothing of pipelines.
+    for name in ("lines", "canonical", "language"):
+        assert not any(module.startswith("spacy") for module in _imports(PACKAGE / "resolve" / f"{name}.py")), name
 
 
 def test_only_the_registry_registers() -> None:

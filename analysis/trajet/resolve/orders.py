@@ -103,8 +103,7 @@ def _resolve_batch(nlp: Language, batch: list[Line], settings: Settings) -> list
     docs = list(nlp.pipe([line.sentence for line in readable], batch_size=len(readable) or 1))
     scores = span_scores(recogniser(nlp), docs) if settings.scores and docs else [{} for _ in docs]
     made = {
-        line.number: _order(line, doc, table, settings)
-        for line, doc, table in zip(readable, docs, scores, strict=True)
+        line.number: _order(line, doc, table, settings) for line, doc, table in zip(readable, docs, scores, strict=True)
     }
     return [made.get(line.number) or Order(line, UNKNOWN) for line in batch]
 
