@@ -21,7 +21,7 @@ from trajet.resolve.canonical import Gazetteer
 from trajet.resolve.formats import csv_line, json_line
 from trajet.resolve.language import french_detector
 from trajet.resolve.lines import Line, read_lines
-from trajet.resolve.orders import STATUSES, TRIP, Order, Settings, resolve
+from trajet.resolve.orders import STATUSES, Order, Settings, resolve
 from trajet.resolve.recogniser import load_recogniser
 
 WARNINGS = 20
@@ -63,7 +63,9 @@ def main(
             progress.unchecked = not any_language and settings.is_french is None
             lines = progress.read(read_lines(stream, ids=not (no_ids or sentence)))
             made = progress.made(resolve(nlp, lines, settings))
-            texts = ([json_line(order, canonical) if as_json else csv_line(order) for order in orders] for orders in made)
+            texts = (
+                [json_line(order, canonical) if as_json else csv_line(order) for order in orders] for orders in made
+            )
             if output is None:
                 _print(texts)
             else:
@@ -109,12 +111,8 @@ class _Progress:
                 yield orders
 
     def end(self, how: str = "") -> None:
-        kinds = ", ".join(
-            f"{self._counts[status]:,} {'trips' if status == TRIP else status}"
-            for status in STATUSES
-            if self._counts[status]
-        )
-        parts = [f"{self._counts.total():,} lines", *([kinds] if kinds else []), self._speed()]
+        kinds = ", ".join(f"{self._counts[status]:,} {status}" for status in STATUSES if self._counts[status])
+        parts = [f"{self._counts.total():,} lines{': ' if kinds else ''}{kinds}", self._speed()]
         if self._warnings > WARNINGS:
             parts.append(f"{self._warnings:,} warnings")
         if self.unchecked:

@@ -29,6 +29,8 @@ ONLY_IN = {
     "setuptools": [],
     "psycopg": ["experiments/studies/storage.py"],
     "pandas": ["trace/read.py", "plots", "explain.py"],
+    "rapidfuzz": ["resolve/canonical.py"],
+    "py3langid": ["resolve/language.py"],
 }
 PROJECT = yaml.safe_load((ROOT / "project.yml").read_text(encoding="utf8"))
 COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
@@ -91,6 +93,19 @@ def test_the_judge_is_apart_from_what_it_judges() -> None:
     # Numbers alone, and names that owe nothing to how the training data is made.
     assert not any(name.startswith("spacy") for name in _imports(PACKAGE / "judge" / "calibration.py"))
     assert not any(name.startswith("trajet") for name in _imports(PACKAGE / "judge" / "invented.py"))
+
+
+def test_resolve_stands_at_the_end_it_reads_a_trained_pipeline_and_nobody_needs_it() -> None:
+    allowed = ("corpus", "errors", "evaluation", "resolve", "sentence")
+    for path in PACKAGE.rglob("*.py"):
+        ours = {name.split(".")[1] for name in _imports(path) if name.startswith("trajet.")}
+        if path.is_relative_to(PACKAGE / "resolve"):
+            assert ours <= set(allowed), (path, ours)
+        else:
+            assert "resolve" not in ours, path
+    # What reads lines, and what finds names or languages, knows nothing of pipelines.
+    for name in ("lines", "canonical", "language"):
+        assert not any(module.startswith("spacy") for module in _imports(PACKAGE / "resolve" / f"{name}.py")), name
 
 
 def test_only_the_registry_registers() -> None:
