@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 
 from scripts._cli import console, print_table, print_wrote, run
 from trajet import evaluation
+from trajet.corpus.challenge import load_challenge_docs
 from trajet.files import write_json
 from trajet.judge.calibration import Reliability, fit_temperature, mean_nll, reliability
 from trajet.judge.confidence import gold_decisions, judged, walks
@@ -91,7 +92,7 @@ def main(
 
 
 def _challenge(nlp: Language, folder: Path, half: Half) -> list[Doc]:
-    return evaluation.load_challenge_docs(nlp, folder / f"challenge-{half.value}.jsonl")
+    return load_challenge_docs(nlp, folder / f"challenge-{half.value}.jsonl")
 
 
 def _rows(before: Reliability, after: Reliability) -> list[tuple]:

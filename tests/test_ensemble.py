@@ -12,9 +12,10 @@ import spacy
 from spacy.language import Language
 
 from tests.conftest import ROOT, run_script
-from trajet.ensemble import merge_pipelines, move_names
+from trajet.ensemble import merge_pipelines
 from trajet.errors import UserError
 from trajet.evaluation import load_docs
+from trajet.parser_states import move_names
 
 UPDATES = {"training.max_steps": 60, "training.eval_frequency": 30}
 # Another shape in everything that may differ.

@@ -14,6 +14,7 @@ from spacy.util import load_model_from_config
 from thinc.api import Config, Model
 
 from trajet.errors import UserError
+from trajet.parser_states import move_names
 
 _CONCATENATE = "concatenate.v1"
 _PARSER = {"@architectures": "spacy.TransitionBasedParser.v2", "state_type": "ner", "use_upper": False}
@@ -68,11 +69,6 @@ def merge_pipelines(pipelines: Sequence[Language]) -> Language:
     _fill_tok2vec(merged.get_pipe("tok2vec").model, pipelines, blocks)
     _fill_parser(ner.model, pipelines)
     return merged
-
-
-def move_names(ner: Any) -> list[str]:
-    """The name of every move in the order of the scores, spaCy's internal "U-" included."""
-    return [ner.moves.get_class_name(index) for index in range(ner.moves.n_moves)]
 
 
 def _where(nlp: Language, number: int) -> str:

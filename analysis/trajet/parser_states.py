@@ -109,6 +109,11 @@ def greedy_path(parser: Any, docs: Sequence[Doc]) -> Iterator[tuple[list[int], l
         step_model.clear_memory()
 
 
+def move_names(parser: Any) -> list[str]:
+    """Names of the moves by class number: "U-DEP", "O" ..., "(none)" for spaCy's internal one."""
+    return [parser.moves.get_class_name(index) or "(none)" for index in range(parser.moves.n_moves)]
+
+
 def run_before(nlp: Language, docs: Sequence[Doc], component: str) -> None:
     """Let the components before one annotate the documents, so that its listeners have what they read."""
     for name, pipe in nlp.pipeline:
@@ -153,7 +158,7 @@ def _walk(parser: Any, examples: Sequence[Example]) -> Iterator[tuple[Any, list]
 def _log_probs(parser: Any, states: list, scores: np.ndarray, valid_only: bool) -> np.ndarray:
     scores = np.array(scores, dtype=np.float64)
     if valid_only:
-        names = [parser.moves.get_class_name(move) for move in range(parser.moves.n_moves)]
+        names = move_names(parser)
         valid = [[parser.moves.is_valid(state, name) for name in names] for state in states]
         scores[~np.array(valid, dtype=bool)] = -np.inf
     top = scores.max(axis=1, keepdims=True)

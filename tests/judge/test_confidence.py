@@ -10,9 +10,10 @@ from spacy.training import Example
 
 from tests.conftest import ROOT, run_script
 from trajet.corpus.build import blank_pipeline, make_doc
+from trajet.corpus.challenge import load_challenge_docs
 from trajet.corpus.render import Segment
 from trajet.errors import UserError
-from trajet.evaluation import load_challenge_docs, load_docs, load_pipeline, outcomes
+from trajet.evaluation import load_docs, load_pipeline, outcomes
 from trajet.judge.confidence import Walk, gold_decisions, judged, walks
 from trajet.parser_states import gold_path, run_before
 

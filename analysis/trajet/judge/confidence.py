@@ -23,7 +23,7 @@ from spacy.training import Example
 from trajet.errors import UserError
 from trajet.evaluation import Span
 from trajet.judge.calibration import tempered
-from trajet.parser_states import gold_path, greedy_path, run_before
+from trajet.parser_states import gold_path, greedy_path, move_names, run_before
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def walks(nlp: Language, texts: Sequence[str], component: str = "ner") -> list[W
         UserError: the pipeline has no such component, or one that does not decide token by token.
     """
     parser = _recogniser(nlp, component)
-    names = [parser.moves.get_class_name(move) for move in range(parser.moves.n_moves)]
+    names = move_names(parser)
     found = []
     for start in range(0, len(texts), nlp.batch_size):
         docs = [nlp.make_doc(text) for text in texts[start : start + nlp.batch_size]]

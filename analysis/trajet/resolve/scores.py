@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from trajet.sentence.forward import move_names
+from trajet.parser_states import greedy_path, move_names
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,12 @@ def span_scores(parser: Any, docs: Sequence[Doc]) -> list[dict[tuple[int, int, s
         docs: predicted documents, with what the parser's listeners read (their tensors).
     Returns:
         For each document: (start token, end token, label) -> score.
-    Source: spaCy 3.8 transition_parser.pyx, `greedy_parse`.
     """
-    moves = parser.moves
     names = move_names(parser)
     paths: list[list[tuple[str, float]]] = [[] for _ in docs]
-    step_model = parser.model.predict(fresh := [_without_entities(doc) for doc in docs])
-    try:
-        active = [(i, state) for i, state in enumerate(moves.init_batch(fresh)) if not state.is_final()]
-        while active:
-            states = [state for _, state in active]
-            scores = step_model.predict(states)
-            valid = np.array([[moves.is_valid(state, name) for name in names] for state in states], dtype=bool)
-            logits = np.where(valid, np.asarray(scores, dtype=np.float64), -np.inf)
-            exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-            probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-            taken = logits.argmax(axis=1)
-            for row, (index, _) in enumerate(active):
-                paths[index].append((names[taken[row]], float(probabilities[row, taken[row]])))
-            parser.transition_states(states, scores)
-            active = [entry for entry in active if not entry[1].is_final()]
-    finally:
-        step_model.clear_memory()
+    for indices, taken, log_probs in greedy_path(parser, [_without_entities(doc) for doc in docs]):
+        for index, move, row in zip(indices, taken, log_probs, strict=True):
+            paths[index].append((names[move], float(np.exp(row[move]))))
     return [_spans(path) for path in paths]
 
 

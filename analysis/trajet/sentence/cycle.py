@@ -11,8 +11,8 @@ from spacy.util import registry
 
 from trajet.errors import UserError
 from trajet.marked import marked_example
-from trajet.parser_states import token_decisions
-from trajet.sentence.forward import entity_recognizer, move_names
+from trajet.parser_states import move_names, token_decisions
+from trajet.sentence.forward import entity_recognizer
 from trajet.trace.measure import Measured, Measurer
 from trajet.trace.parameters import name_parameters
 

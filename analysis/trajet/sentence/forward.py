@@ -27,11 +27,6 @@ def entity_recognizer(nlp: Language, component: str = "ner") -> Any:
     return pipe
 
 
-def move_names(parser: Any) -> list[str]:
-    """Names of the moves by class number: "U-DEP", "O" ..."""
-    return [parser.moves.get_class_name(index) or "(none)" for index in range(parser.moves.n_moves)]
-
-
 def begin_update(nlp: Language, docs: list[Doc], component: str = "ner") -> tuple[Any, Callable[[], None]]:
     """The parser's step model over `docs`, dropout off, and the function that sends its gradients down to every layer.
 

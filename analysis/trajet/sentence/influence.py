@@ -7,8 +7,8 @@ from spacy.language import Language
 
 from trajet.errors import UserError
 from trajet.marked import marked_example
-from trajet.parser_states import token_decisions
-from trajet.sentence.forward import begin_update, entity_recognizer, move_names
+from trajet.parser_states import move_names, token_decisions
+from trajet.sentence.forward import begin_update, entity_recognizer
 from trajet.trace.parameters import name_parameters
 
 
