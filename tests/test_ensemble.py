@@ -38,16 +38,16 @@ def members(tmp_path_factory, overrides) -> dict[str, Path]:
     from spacy.util import load_config
 
     folder = tmp_path_factory.mktemp("members")
-    # spaCy sorts the moves by how often their label was seen: here DEP more often than ARR.
-    seen = {"DEP": 9, "ARR": 8}
-    labels = {"1": seen, "2": seen, "3": seen, "4": {**seen, "": 1}, "5": {"": 1}}
-    (folder / "labels.json").write_text(json.dumps(labels), encoding="utf8")
-    reader = {"@readers": "spacy.read_labels.v1", "path": str(folder / "labels.json")}
+    # spaCy sorts the moves by how often their label was seen.
+    for first, second in (("DEP", "ARR"), ("ARR", "DEP")):
+        seen = {first: 9, second: 8}
+        labels = {"1": seen, "2": seen, "3": seen, "4": {**seen, "": 1}, "5": {"": 1}}
+        (folder / f"{first}.json").write_text(json.dumps(labels), encoding="utf8")
     for name, seed, more in (("a", 0, {}), ("b", 1, {}), ("other", 2, OTHER)):
         settings = {**overrides, **UPDATES, **more, "system.seed": seed, "training.before_update": None}
         config = load_config(ROOT / "configs" / "base.cfg", overrides=settings)
-        if name == "other":
-            config["initialize"]["components"]["ner"] = {"labels": reader}
+        path = folder / ("DEP.json" if name == "other" else "ARR.json")
+        config["initialize"]["components"]["ner"] = {"labels": {"@readers": "spacy.read_labels.v1", "path": str(path)}}
         (folder / name).mkdir()
         with (folder / name / "log").open("w", encoding="utf8") as log:
             train(init_nlp(config), folder / name, stdout=log, stderr=log)
