@@ -100,7 +100,7 @@ def test_a_noise_that_glues_two_names_leaves_the_sentence_clean() -> None:
     glued = 0
     for seed in range(6000):
         noisy = disturb(segments, random.Random(seed))
-        kept = build._disturbed(nlp, segments, random.Random(seed))
+        kept, _ = build.disturbed(nlp, segments, "f:1", random.Random(seed))
         assert len(build.make_doc(nlp, kept, "f:1").ents) == 2
         if kept != noisy:
             assert kept == segments

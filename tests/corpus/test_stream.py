@@ -145,12 +145,12 @@ def test_a_noise_left_out_leaves_the_others() -> None:
 
 def test_invented_names_are_no_real_ones_and_look_like_them(towns) -> None:
     known, _ = towns
-    pool = InventedPlaces(chain_names(known["town"]), PlacePool(known))
+    real = {fold(place.name) for part in towns for places in part.values() for place in places}
+    pool = InventedPlaces(chain_names(known["town"]), real, PlacePool(known))
     rng = random.Random(0)
-    names = [pool.draw(rng).name for _ in range(300)]
-    real = {fold(place.name) for place in known["town"]}
+    names = [pool.draw(rng).name for _ in range(3000)]
     assert not {fold(name) for name in names} & real
-    assert len(set(names)) > 280
+    assert len(set(names)) > 2500
     # Every run of four letters stands in some real name.
     runs = {name[i : i + 4] for name in chain_names(known["town"]) for i in range(len(name) - 3)}
     assert all(name[i : i + 4] in runs for name in names for i in range(len(name) - 3))

@@ -1,7 +1,7 @@
 """Frames x places -> train, dev and test documents that share no frame."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from trajet.corpus.frames import LABELS, Frame, load_fillers, load_frames
-from trajet.corpus.noise import disturb
+from trajet.corpus.noise import HABITS, Habit, disturb
 from trajet.corpus.places import Place, load_places
 from trajet.corpus.render import PlacePool, Segment, render
 from trajet.corpus.tokenizer import split_signs
@@ -134,15 +134,16 @@ def generate(
             for _ in range(_RETRIES):
                 segments = render(frame, pools, fillers, rng)
                 if noisy:
-                    segments = _disturbed(nlp, segments, rng)
-                text = "".join(segment.text for segment in segments)
+                    segments, doc = disturbed(nlp, segments, frame.ident, rng)
+                else:
+                    doc = make_doc(nlp, segments, frame.ident)
+                text = doc.text
                 # A split's first round shows every frame; later a sentence without slots may run out of variants.
                 if text.strip() and text not in seen:
                     break
             else:
                 continue
             seen.add(text)
-            doc = make_doc(nlp, segments, frame.ident)
             doc.user_data["frame"] = frame.ident
             doc.user_data["phenomenon"] = frame.phenomenon
             doc.user_data["places"] = [s.text for s in segments if s.place]
@@ -156,17 +157,21 @@ def generate(
             )
 
 
-def _disturbed(nlp: Language, segments: list[Segment], rng: random.Random) -> list[Segment]:
-    """The noisy sentence, or the clean one where a name and its neighbour have become one token.
+def disturbed(
+    nlp: Language, segments: list[Segment], where: str, rng: random.Random, habits: Mapping[str, Habit] = HABITS
+) -> tuple[list[Segment], Doc]:
+    """The noisy sentence, or the clean one where a name and its neighbour have become one token; and its document.
 
     "Metz-Lens-Lille" is five tokens, "Metz-Les-Lille" one; "Vol." is the tokenizer's abbreviation of volume.
+
+    Raises:
+        UserError: the clean sentence does not fall on token borders either.
     """
-    noisy = disturb(segments, rng)
+    noisy = disturb(segments, rng, habits)
     try:
-        make_doc(nlp, noisy, "")
+        return noisy, make_doc(nlp, noisy, where)
     except UserError:
-        return segments
-    return noisy
+        return segments, make_doc(nlp, segments, where)
 
 
 def build_corpus(corpus: Path, sizes: dict[str, int], seed: int, output: Path | None = None) -> list[SplitTable]:

@@ -1,7 +1,7 @@
 """Town names that exist nowhere: whoever trains on them reads the context, not the name."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from trajet.corpus.places import Place, fold
 from trajet.corpus.render import PlacePool
@@ -15,21 +15,21 @@ class InventedPlaces:
     """A pool of invented towns, for `render`, in the place of a `PlacePool`.
 
     Names come from a Markov chain over letters: each letter is drawn as often as it follows the three before it in
-    the real names. One that is a real name is drawn again.
+    the real names. One that is taken is drawn again.
 
         P(c_i | c_1 ... c_{i-1}) = n(c_{i-3} c_{i-2} c_{i-1} c_i) / n(c_{i-3} c_{i-2} c_{i-1})
 
     Args:
         names: real names, of one word or with hyphens.
+        taken: folded names that are not to come (see `trajet.corpus.places.fold`): those of real places.
         others: where a slot asks for another kind than a town, its place is drawn here.
     """
 
-    def __init__(self, names: Iterable[str], others: PlacePool):
+    def __init__(self, names: Iterable[str], taken: Set[str], others: PlacePool):
         self.others = others
         self._follows: dict[str, list[str]] = {}
-        self._known: set[str] = set()
+        self._taken = taken
         for name in names:
-            self._known.add(fold(name))
             padded = _END * _ORDER + name + _END
             for at in range(_ORDER, len(padded)):
                 self._follows.setdefault(padded[at - _ORDER : at], []).append(padded[at])
@@ -39,7 +39,7 @@ class InventedPlaces:
             return self.others.draw(rng, kind)
         while True:
             name = self._name(rng)
-            if len(name) in _LENGTHS and name[0].isupper() and name[-1].isalpha() and fold(name) not in self._known:
+            if len(name) in _LENGTHS and name[0].isupper() and name[-1].isalpha() and fold(name) not in self._taken:
                 return Place(name, "town", 1.0)
 
     def _name(self, rng: random.Random) -> str:

@@ -4,20 +4,23 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from spacy.language import Language
 from spacy.training import Example
 
-from trajet.corpus.build import hold_out_places, make_doc, split_frames
+from trajet.corpus.build import disturbed, hold_out_places, split_frames
 from trajet.corpus.frames import Frame, load_fillers, load_frames
 from trajet.corpus.invented import InventedPlaces, chain_names
-from trajet.corpus.noise import HABITS, NOISES, Habit, disturb
-from trajet.corpus.places import load_places
+from trajet.corpus.noise import HABITS, NOISES, Habit
+from trajet.corpus.places import fold, load_places
 from trajet.corpus.render import PlacePool, Segment, render
 from trajet.corpus.roles import set_roles
 from trajet.errors import UserError
 
 _SENTENCE_END = (".", "?", "!", "…")
+# By pipeline, then by what is asked for: a training makes the reader several times.
+_read_for: WeakKeyDictionary[Language, dict[tuple, "_Sources"]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,13 @@ def frames_reader(
     mix.check()
     if isinstance(share, bool) or not 0 < share <= 1:
         raise UserError(f"[corpora]: trajet.Frames.v1: share = {share}; it must lie above 0 and be at most 1")
-    sources: list[_Sources] = []
+    what = (Path(path), seed, mix, share)
 
     def read(nlp: Language) -> Iterator[Example]:
-        if not sources:
-            sources.append(_load(Path(path), seed, mix, share))
-        return _examples(nlp, sources[0], random.Random(f"{draws}:stream"), mix, roles)
+        known = _read_for.setdefault(nlp, {})
+        if what not in known:
+            known[what] = _load(*what)
+        return _examples(nlp, known[what], random.Random(f"{draws}:stream"), mix, roles)
 
     return read
 
@@ -108,13 +112,15 @@ def _load(path: Path, seed: int, mix: Mix, share: float) -> _Sources:
     frames = split_frames(load_frames(path, fillers), seed)["train"]
     if share < 1:
         frames = random.Random(f"{seed}:share").sample(frames, max(1, round(share * len(frames))))
-    known, _ = hold_out_places(load_places(path / "places"), seed)
+    places = load_places(path / "places")
+    known, _ = hold_out_places(places, seed)
+    taken = {fold(place.name) for entries in places.values() for place in entries}
     pool = PlacePool(known)
     even = PlacePool({kind: [replace(place, weight=1.0) for place in places] for kind, places in known.items()})
     pools = [
         (1 - mix.rare - mix.invented, pool),
         (mix.rare, even),
-        (mix.invented, InventedPlaces(chain_names(known["town"]), pool)),
+        (mix.invented, InventedPlaces(chain_names(known["town"]), taken, pool)),
     ]
     # A trap of one whole sentence may stand beside a request without becoming part of it.
     asides = [frame for frame in frames if not frame.labels and frame.source.endswith(_SENTENCE_END)]
@@ -129,9 +135,8 @@ def _examples(nlp: Language, sources: _Sources, rng: random.Random, mix: Mix, ro
             if frame.labels and sources.asides and rng.random() < mix.joined:
                 aside = render(rng.choice(sources.asides), sources.pools, sources.fillers, rng)
                 segments = _join(segments, aside, rng)
-            segments = disturb(segments, rng, habits)
             try:
-                doc = make_doc(nlp, segments, frame.ident)
+                segments, doc = disturbed(nlp, segments, frame.ident, rng, habits)
             except UserError:
                 # An invented name may run together with what stands beside it; the next draw has another.
                 continue

@@ -22,8 +22,10 @@ from trajet.parser_states import parser_loss
 from trajet.trace.format import short_number
 from trajet.trace.unchanged import training_state_kept
 
-# How far into the train corpus the fixed documents are looked for: an endless corpus must not be read to its end.
+# How far into the train corpus the fixed documents are looked for; an endless one, which draws or reads anew, must not
+# keep the training waiting.
 _READ_AT_MOST = 50_000
+_READ_OF_ENDLESS = 10
 _BATCH = 64
 
 Losses = dict[str, float]
@@ -39,7 +41,7 @@ class HeldLosses:
 
     def __init__(self, nlp: Language, count: int):
         self.nlp, self.count = nlp, count
-        self._train = _sample(_train_corpus(nlp), count)
+        self._train = _sample(_train_corpus(nlp, count), count)
         self._dev: list[Example] | None = None
 
     def measure(
@@ -99,11 +101,12 @@ class HeldLosses:
                 pipe.set_annotations(docs, pipe.predict(docs))
 
 
-def _train_corpus(nlp: Language) -> Iterator[Example]:
+def _train_corpus(nlp: Language, count: int) -> Iterator[Example]:
     config = nlp.config.interpolate()
     try:
         (corpus,) = resolve_dot_names(config, [config["training"]["train_corpus"]])
-        return islice(corpus(nlp), _READ_AT_MOST)
+        endless = config["training"]["max_epochs"] == -1
+        return islice(corpus(nlp), min(_READ_AT_MOST, _READ_OF_ENDLESS * count) if endless else _READ_AT_MOST)
     except Exception as error:  # confection, readers and the disk each have errors of their own
         reason = " ".join(str(error).split())[:160]
         raise UserError(
