@@ -14,7 +14,7 @@ from trajet.corpus.frames import LABELS
 from trajet.errors import UserError
 from trajet.evaluation import load_docs
 from trajet.files import read_text
-from trajet.markdown import table_row
+from trajet.markdown import table
 
 # Part of the metrics -> what it is called, what it is for.
 _PARTS = {
@@ -190,7 +190,7 @@ def _data(card: ModelCard) -> str:
     return (
         "French sentences with slots (frames), written by hand, filled with towns of GeoNames and hand-written lists of stations,\n"
         "airports, regions and countries. No frame is in two splits. The challenge sentences were written one by one and never\n"
-        "trained on.\n\n" + _table(("split", "documents", "frames", "used for"), rows)
+        "trained on.\n\n" + table(("split", "documents", "frames", "used for"), rows)
     )
 
 
@@ -213,27 +213,21 @@ def _scores(card: ModelCard) -> str:
         for label in (None, *LABELS):
             values = scores["labels"].get(label) if label else scores["entities"]
             if values:
-                right = "" if label else f"{scores['sentence_accuracy']:.3f}"
-                rows.append((label or title, *(f"{values[key]:.3f}" for key in ("p", "r", "f")), right))
+                right = None if label else scores["sentence_accuracy"]
+                rows.append((label or title, *(values[key] for key in ("p", "r", "f")), right))
     said = "A span counts when its label and both borders are right; *all right* is the share of sentences without a mistake."  # fmt: skip
-    return f"{said}\n\n" + _table(("", "P", "R", "F", "all right"), rows)
+    return f"{said}\n\n" + table(("", "P", "R", "F", "all right"), rows)
 
 
 def _phenomena(card: ModelCard) -> str:
     halves = [card.metrics[part]["phenomena"] for part in ("challenge_open", "challenge_final")]
     rows = []
     for group in sorted(set(halves[0]) | set(halves[1])):
-        cells = [group]
-        for half in halves:
-            row = half.get(group, {})
-            cells += [
-                str(row.get("sentences", "")),
-                *(f"{row[key]:.3f}" if key in row else "" for key in ("f", "sentence_accuracy")),
-            ]
-        rows.append(cells)
+        cells = (half.get(group, {}).get(key) for half in halves for key in ("sentences", "f", "sentence_accuracy"))
+        rows.append((group, *cells))
     columns = ("", "open", "F", "all right", "final", "F", "all right")
     said = "On the challenge sentences. A group without a labelled span has no F: there the share of sentences without a mistake counts."  # fmt: skip
-    return f"{said}\n\n" + _table(columns, rows)
+    return f"{said}\n\n" + table(columns, rows)
 
 
 def _weakest(card: ModelCard) -> str:
@@ -244,11 +238,6 @@ def _weakest(card: ModelCard) -> str:
         for group in worst
     )
     return f"- Weakest on the open challenge sentences: {told}." if told else ""
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = f"|{'---|' * len(columns)}"
-    return "\n".join([table_row(columns), rule, *map(table_row, rows)])
 
 
 def _listed(values: Iterable[object]) -> str:
