@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
 
 from tests.conftest import ROOT, run_script
 from trajet.ensemble import merge_pipelines
@@ -25,10 +28,6 @@ VERSION = metadata.version("trajet")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, overrides, small_corpus: Path) -> Path:
     """A folder with training/small/model-best and metrics/small.json, made by the real training and `evaluate`."""
-    from spacy.training.initialize import init_nlp
-    from spacy.training.loop import train
-    from spacy.util import load_config
-
     folder = tmp_path_factory.mktemp("run")
     output = folder / "training" / "small"
     output.mkdir(parents=True)
@@ -146,6 +145,21 @@ def test_the_card_of_a_merged_pipeline_counts_its_members(run: Path) -> None:
     twice, _ = _card(run, merge_pipelines([merged, members[0]]))
     assert "Merged from 3 trained pipelines (seeds 0, 7, 0)" in twice
     assert twice.count("MultiHashEmbed") == 3
+
+
+def test_the_card_names_the_network_also_where_it_is_no_tok2vec(run: Path, small_corpus: Path, tiny_camembert) -> None:
+    settings = {f"paths.{split}": str(small_corpus / f"{split}.spacy") for split in ("train", "dev")}
+    settings["components.transformer.model.name"] = str(tiny_camembert)
+    nlp = init_nlp(load_config(ROOT / "configs" / "transformer.cfg", overrides=settings))
+    card, _ = _card(run, nlp)
+    own = sum(parameter.numel() for parameter in nlp.get_pipe("transformer").model.transformer.parameters())
+    said = re.search(r"^([\d,]+) weights: (.*); a transition-based entity recogniser on top\.$", card, re.M)
+    assert said[2] == "spacy-transformers.TransformerModel.v3"
+    assert int(said[1].replace(",", "")) > own > 1000
+    alone = spacy.blank("fr")
+    alone.add_pipe("ner").add_label("DEP")
+    alone.initialize()
+    assert "weights: spacy.HashEmbedCNN.v2 of width 96;" in _card(run, alone)[0]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class ModelCard:
 
     Attributes:
         package: name to load it by, "fr_trajet".
-        networks: a line on each tok2vec network; more than one where pipelines were merged.
+        networks: a line on each network that makes the words' vectors; more than one where pipelines were merged.
         weights: numbers learnt.
         optimizers: [training.optimizer] of each training, as config text, each only once.
         seeds: of each training; more than one where pipelines were merged.
@@ -119,7 +119,7 @@ def make_card(
 ) -> ModelCard:
     """Everything the page needs, from the pipeline itself and its scores."""
     config = nlp.config.interpolate()
-    block = config["components"]["tok2vec"]["model"] if "tok2vec" in config["components"] else {}
+    block = _vectors_block(config["components"])
     blocks = list(block["*"].values()) if "*" in block else [block]
     training = config.get("training", {})
     trainings = nlp.meta.get("members") or [{"seed": training.get("seed"), "optimizer": training.get("optimizer")}]
@@ -250,9 +250,19 @@ def _trainings(members: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, An
         yield from _trainings(member["members"]) if "members" in member else (member,)
 
 
+def _vectors_block(components: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of the network that makes the words' vectors: shared by the components, or the recogniser's own."""
+    for name in ("tok2vec", "transformer"):
+        if name in components:
+            return components[name]["model"]
+    return components["ner"]["model"]["tok2vec"]
+
+
 def _network(block: Mapping[str, Any]) -> str:
-    layers = [layer for layer in block.values() if isinstance(layer, Mapping)] or [block]
-    names = " and ".join(str(layer.get("@architectures", "layer")) for layer in layers)
+    parts = [part for part in block.values() if isinstance(part, Mapping) and "@architectures" in part]
+    layers = parts or [block]
+    # A block names its function once, most often as "@architectures".
+    names = " and ".join(next(str(value) for key, value in layer.items() if key.startswith("@")) for layer in layers)
     widths = [layer["width"] for layer in layers if "width" in layer]
     return f"{names} of width {widths[-1]}" if widths else names
 
