@@ -10,6 +10,7 @@ from scripts._cli import print_wrote, run
 from trajet import model_card
 from trajet.evaluation import load_pipeline
 from trajet.files import read_text
+from trajet.splits import read_splits
 from trajet.wheel import build_wheel, check_names
 
 _ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def main(
     nlp = load_pipeline(model)
     check_names(package_name, version, nlp.lang)
     scores = model_card.read_metrics(metrics / f"{name}.json", model)
-    card = model_card.make_card(nlp, f"{nlp.lang}_{package_name}", version, scores, model_card.read_splits(nlp))
+    card = model_card.make_card(nlp, f"{nlp.lang}_{package_name}", version, scores, read_splits(nlp))
     wheel = build_wheel(
         model, output, name=package_name, version=version, readme=model_card.to_markdown(card),
         meta=model_card.package_meta(card, _AUTHOR, "MIT"),

@@ -119,6 +119,36 @@ def fit(overrides: dict[str, Any], tmp_path: Path) -> Callable[..., Trained]:
     return run
 
 
+@pytest.fixture(scope="session")
+def tiny_camembert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random CamemBERT of a few thousand weights, with a SentencePiece tokenizer trained on a few sentences."""
+    pytest.importorskip("spacy_transformers")
+    import sentencepiece
+    import torch
+    from transformers import CamembertConfig, CamembertModel, CamembertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("camembert")
+    text = folder / "text.txt"
+    words = (ROOT / "corpus" / "frames" / "plain.txt").read_text(encoding="utf8").replace("{", " ").replace("}", " ")
+    text.write_text(words, encoding="utf8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text),
+        model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=300,
+        model_type="unigram",
+        minloglevel=2,
+    )
+    tokenizer = CamembertTokenizerFast(vocab_file=str(folder / "sentencepiece.bpe.model"))
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = CamembertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=300,
+        hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, pad_token_id=1, bos_token_id=5, eos_token_id=6,
+    )  # fmt: skip
+    CamembertModel(config).save_pretrained(folder)
+    return folder
+
+
 def trace_block(path: Path, **settings: Any) -> dict[str, Any]:
     """The block a config has under [training.before_update]."""
     return {"@callbacks": "trajet.OptimizerTrace.v1", "path": str(path), **settings}

@@ -181,9 +181,19 @@ def test_deps_exist_or_are_made_and_outputs_lie_in_declared_folders() -> None:
             assert output.split("/")[0] in PROJECT["directories"], output
 
 
-def test_the_corpus_depends_on_each_of_its_sources() -> None:
+@pytest.mark.parametrize("name", ["corpus", "accurate-0", "accurate-1", "accurate-2", "robustness"])
+def test_the_corpus_and_what_disturbs_sentences_itself_depend_on_each_noise(name: str) -> None:
     built_from = {path.relative_to(ROOT).as_posix() for path in (PACKAGE / "corpus" / "noise").glob("*.py")}
-    assert built_from <= set(COMMANDS["corpus"]["deps"])
+    assert built_from <= set(COMMANDS[name]["deps"])
+
+
+def test_weasel_reads_the_same_commands_as_we_do() -> None:
+    """Lists of deps stand once in project.yml and are referred to: an anchor and its aliases."""
+    from weasel.util.config import load_project_config
+
+    read = {command["name"]: command for command in load_project_config(ROOT, interpolate=False)["commands"]}
+    assert read == COMMANDS
+    assert len({tuple(read[f"accurate-{seed}"]["deps"]) for seed in range(3)}) == 1
 
 
 def test_every_var_is_used_and_every_used_var_exists() -> None:

@@ -167,6 +167,9 @@ def test_config_and_meta_say_what_the_pipeline_is(load, tmp_path: Path) -> None:
     assert (ner["tok2vec"]["width"], ner["hidden_width"], ner["maxout_pieces"]) == (24 + 16, 16 + 12, 2 * 3)
     assert config["training"]["before_update"] is None
     assert [(note["seed"], note["width"]) for note in merged.meta["members"]] == [(0, 24), (2, 16)]
+    assert [(note["saved"], note["max_steps"]) for note in merged.meta["members"]] == [
+        (nlp.path.name, nlp.config.interpolate()["training"]["max_steps"]) for nlp in load("a", "other")
+    ]
     assert not merged.meta.get("performance")
     assert merged.meta["labels"]["ner"] == ["ARR", "DEP"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trajet.errors import UserError
-from trajet.files import read_text, write_folder, write_text
+from trajet.files import read_text, write_atomically, write_folder, write_text
 
 TEXT = "Évry → L'Haÿ\nune ligne\n" * 50
 
@@ -116,3 +116,14 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path, write: Ca
     with pytest.raises(UserError, match="file: is a file, not a folder"):
         write_folder(tmp_path / "file", _fill("one"))
     assert _found(tmp_path) == {"file": ""}
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    write_folder(tmp_path / "taken.json", _fill("one"))
+    (tmp_path / "link.json").symlink_to(tmp_path / "taken.json")
+    for name in ("taken.json", "link.json"):
+        worked: list[Path] = []
+        with pytest.raises(UserError, match=rf"{name}: is a folder, not a file; choose another output"):
+            write_atomically(tmp_path / name, worked.append)
+        assert not worked
+    assert _found(tmp_path) == {"taken.json/deep/a": "one"}

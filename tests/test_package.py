@@ -11,12 +11,20 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
 
 from tests.conftest import ROOT, run_script
+from tests.corpus.small_sources import small_sources
+from tests.training.test_accurate import SMALL as SMALL_ACCURATE
+from trajet.corpus.build import split_frames
+from trajet.corpus.frames import load_fillers, load_frames
 from trajet.ensemble import merge_pipelines
 from trajet.errors import UserError
 from trajet.evaluation import load_docs
-from trajet.model_card import Split, make_card, to_markdown
+from trajet.model_card import make_card, to_markdown
+from trajet.splits import Split, read_splits
 from trajet.wheel import check_names
 
 VERSION = metadata.version("trajet")
@@ -25,10 +33,6 @@ VERSION = metadata.version("trajet")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, overrides, small_corpus: Path) -> Path:
     """A folder with training/small/model-best and metrics/small.json, made by the real training and `evaluate`."""
-    from spacy.training.initialize import init_nlp
-    from spacy.training.loop import train
-    from spacy.util import load_config
-
     folder = tmp_path_factory.mktemp("run")
     output = folder / "training" / "small"
     output.mkdir(parents=True)
@@ -148,6 +152,63 @@ def test_the_card_of_a_merged_pipeline_counts_its_members(run: Path) -> None:
     assert twice.count("MultiHashEmbed") == 3
 
 
+def test_the_card_names_the_network_also_where_it_is_no_tok2vec(run: Path, small_corpus: Path, tiny_camembert) -> None:
+    settings = {f"paths.{split}": str(small_corpus / f"{split}.spacy") for split in ("train", "dev")}
+    settings["components.transformer.model.name"] = str(tiny_camembert)
+    nlp = init_nlp(load_config(ROOT / "configs" / "transformer.cfg", overrides=settings))
+    card, _ = _card(run, nlp)
+    own = sum(parameter.numel() for parameter in nlp.get_pipe("transformer").model.transformer.parameters())
+    said = re.search(r"^([\d,]+) weights: (.*); a transition-based entity recogniser on top\.$", card, re.M)
+    assert said[2] == "spacy-transformers.TransformerModel.v3"
+    assert int(said[1].replace(",", "")) > own > 1000
+    alone = spacy.blank("fr")
+    alone.add_pipe("ner").add_label("DEP")
+    alone.initialize()
+    assert "weights: spacy.HashEmbedCNN.v2 of width 96;" in _card(run, alone)[0]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, small_corpus: Path) -> tuple[Path, Path]:
+    """The sources of a training that draws without end, and the folder that it left."""
+    folder = tmp_path_factory.mktemp("drawn")
+    sources, output = small_sources(folder / "sources"), folder / "run"
+    output.mkdir()
+    more = {"paths.corpus": str(sources), "paths.dev": str(small_corpus / "dev.spacy"), "corpora.train.share": 0.6}
+    settings = {**SMALL_ACCURATE, **more, "training.max_steps": 6, "training.eval_frequency": 3}
+    with (folder / "log").open("w", encoding="utf8") as log:
+        config = load_config(ROOT / "configs" / "accurate.cfg", overrides=settings)
+        train(init_nlp(config), output, stdout=log, stderr=log)
+    return sources, output
+
+
+def test_the_card_of_a_stream_says_what_it_draws_from_and_how_the_step_was_chosen(run: Path, drawn) -> None:
+    sources, output = drawn
+    metrics = json.loads((run / "metrics" / "small.json").read_text(encoding="utf8"))
+
+    def card(nlp) -> str:
+        return to_markdown(make_card(nlp, "fr_trajet", "1.2", metrics, read_splits(nlp)))
+
+    dealt = split_frames(load_frames(sources, load_fillers(sources / "fillers")), 0)["train"]
+    frames = round(0.6 * len(dealt))
+    assert 20 < frames < len(dealt) < 1000
+    train_row = f"| train | drawn without end from {frames} frames | {frames} | updates:"
+    merged = merge_pipelines([spacy.load(output / "model-last") for _ in range(2)])
+    said = card(merged)
+    assert f"{train_row} 6 of each training |" in said
+    assert "| dev | 60 | 60 | watching the training |" in said
+    forms = sum(norm == "#lieu" for norm in merged.vocab.lookups.get_table("lexeme_norm").values())
+    assert forms > 10000
+    assert f"share one norm (`#lieu`, {forms:,} written forms)" in said
+    best = card(spacy.load(output / "model-best"))
+    assert f"{train_row} at most 6 |" in best
+    assert "| dev | 60 | 60 | choosing the best step and the settings |" in best
+    # A patience may have ended the last step's training before.
+    merged.meta["members"][1]["patience"] = 2
+    assert f"{train_row} 6, at most 6 of each training |" in card(merged)
+    plain, _ = _card(run)
+    assert "#lieu" not in plain
+
+
 @pytest.mark.parametrize(
     ("name", "version", "reason"),
     [
@@ -192,3 +253,15 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Path, tmp_path: Path)
     config = (model / "config.cfg").read_text(encoding="utf8")
     (model / "config.cfg").write_text(re.sub(r'(?m)^train = ".*"', 'train = "gone.spacy"', config), encoding="utf8")
     refused("gone.spacy: no such file; run `python -m spacy project run corpus` first")
+    where = f"{model / 'config.cfg'}: [corpora.train]"
+    (model / "config.cfg").write_text(re.sub(r'(?m)^train = ".*"', "train = null", config), encoding="utf8")
+    refused(f"{where} names no path; write there what the pipeline was trained with")
+    reader = '[corpora.train]\n@readers = "%s"'
+    assert reader % "spacy.Corpus.v1" in config
+    shared = config.replace(reader % "spacy.Corpus.v1", reader % "trajet.Share.v1")
+    (model / "config.cfg").write_text(shared, encoding="utf8")
+    refused(f"{where} has the reader trajet.Share.v1; what it gives cannot be counted: use a pipeline trained with one")
+    endless = re.sub(r'(?m)^train = ".*"', 'train = "gone"', config)
+    endless = endless.replace(reader % "spacy.Corpus.v1", reader % "trajet.Frames.v1")
+    (model / "config.cfg").write_text(endless, encoding="utf8")
+    refused("gone/fillers")

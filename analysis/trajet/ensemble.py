@@ -176,9 +176,11 @@ def _merged_meta(pipelines: Sequence[Language]) -> dict[str, Any]:
 def _note(nlp: Language) -> dict[str, Any]:
     config = nlp.config.interpolate()
     linear, lower = _parser_parts(nlp)
+    training = config.get("training", {})
     note = {
-        "seed": config.get("training", {}).get("seed"),
-        "optimizer": config.get("training", {}).get("optimizer"),
+        **{key: training.get(key) for key in ("seed", "optimizer", "max_steps", "patience")},
+        # "model-last" or "model-best": whether the dev split chose the step.
+        "saved": nlp.path.name if nlp.path else None,
         "width": linear.get_dim("nI"),
         "hidden_width": linear.get_dim("nO"),
         "maxout_pieces": lower.get_dim("nP"),

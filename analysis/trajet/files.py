@@ -19,9 +19,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     An interrupted or failing `write` leaves what stood at `path` as it was.
 
     Raises:
-        UserError: the folder cannot be made or written to.
+        UserError: `path` is a folder, or the folder around it cannot be made or written to.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a file; choose another output")
     with _writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: matplotlib and others choose the format by it.

