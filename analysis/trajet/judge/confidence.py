@@ -24,6 +24,7 @@ from trajet.errors import UserError
 from trajet.evaluation import Span
 from trajet.judge.calibration import tempered
 from trajet.parser_states import gold_path, greedy_path, move_names, run_before
+from trajet.sentence.forward import entity_recognizer
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,7 @@ def judged(
 
 
 def _recogniser(nlp: Language, component: str) -> Any:
-    parser = nlp.get_pipe(component) if component in nlp.pipe_names else None
-    if not hasattr(parser, "moves"):
-        has = ", ".join(nlp.pipe_names) or "no component"
-        raise UserError(f"the pipeline has no entity recogniser {component!r} to walk through (it has {has})")
+    parser = entity_recognizer(nlp, component)
     if parser.cfg.get("beam_width", 1) != 1:
         raise UserError(f"{component!r} searches with a beam; confidences are read off a greedy path")
     return parser
