@@ -23,7 +23,7 @@ from spacy.training import Example
 from trajet.errors import UserError
 from trajet.evaluation import Span
 from trajet.judge.calibration import tempered
-from trajet.parser_states import gold_path, greedy_path, move_names, run_before
+from trajet.parser_states import gold_path, greedy_path, move_names, run_before, spans_of_moves
 from trajet.sentence.forward import entity_recognizer
 
 
@@ -47,16 +47,10 @@ class Walk:
         if not self.moves:
             return {}
         log_probs = tempered(self.log_probs, temperature)[np.arange(len(self.taken)), self.taken]
-        found: dict[Span, float] = {}
-        start = 0
-        for token, move in enumerate(self.moves):
-            kind, _, label = move.partition("-")
-            if kind in ("B", "U"):
-                start = token
-            if kind in ("L", "U"):
-                span = (self.borders[start][0], self.borders[token][1], label)
-                found[span] = float(np.exp(log_probs[start : token + 1].sum()))
-        return found
+        return {
+            (self.borders[start][0], self.borders[end - 1][1], label): float(np.exp(log_probs[start:end].sum()))
+            for start, end, label in spans_of_moves(self.moves)
+        }
 
 
 def walks(nlp: Language, texts: Sequence[str], component: str = "ner") -> list[Walk]:
