@@ -8,7 +8,7 @@ import typer
 from scripts._cli import console, print_table, print_wrote, run
 from trajet import evaluation
 from trajet.corpus.build import blank_pipeline
-from trajet.corpus.challenge import load_challenge_docs
+from trajet.corpus.challenge import HALVES, half_path, load_challenge_docs
 from trajet.files import write_json
 from trajet.judge.baselines import COLUMNS, compare, constant
 from trajet.judge.rules import load_rules
@@ -39,9 +39,7 @@ def main(
         for name in dict.fromkeys(runs or [])
     }
     nlp = blank_pipeline()
-    sets = {
-        f"challenge_{half}": load_challenge_docs(nlp, sources / f"challenge-{half}.jsonl") for half in ("open", "final")
-    }
+    sets = {f"challenge_{half}": load_challenge_docs(nlp, half_path(sources, half)) for half in HALVES}
     sets["test"] = evaluation.load_docs(nlp, test)
     with console.status("reading the places ..."):
         baselines: dict[str, evaluation.Predictor] = {"constant": constant, "rules": load_rules(sources)}

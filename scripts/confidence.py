@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.language import Language
-from spacy.tokens import Doc
 
 from scripts._cli import console, print_table, print_wrote, run
 from trajet import evaluation
-from trajet.corpus.challenge import load_challenge_docs
+from trajet.corpus.challenge import HALVES, half_path, load_challenge_docs
 from trajet.files import write_json
 from trajet.judge.calibration import Reliability, fit_temperature, mean_nll, reliability
 from trajet.judge.confidence import gold_decisions, judged, walks
@@ -30,10 +28,7 @@ HEADER = (
 )
 
 
-class Half(str, Enum):
-    open = "open"
-    final = "final"
-    dev = "dev"
+Half = Enum("Half", {half: half for half in (*HALVES, "dev")}, type=str)
 
 
 def main(
@@ -59,7 +54,7 @@ def main(
         check_section(markdown, section)
     nlp = evaluation.load_pipeline(training / name / "model-best")
     dev_docs = evaluation.load_docs(nlp, dev)
-    golds = dev_docs if half is Half.dev else _challenge(nlp, challenge, half)
+    golds = dev_docs if half is Half.dev else load_challenge_docs(nlp, half_path(challenge, half.value))
     with console.status("predicting ..."):
         log_probs, moves = gold_decisions(nlp, dev_docs)
         temperature = fit_temperature(log_probs, moves)
@@ -89,10 +84,6 @@ def main(
         parts = [f"Run `{name}`, {half.value}.", table(HEADER, rows), "\n".join(f"- {line}" for line in summary)]
         wrote.append(write_section(markdown, section, "\n\n".join(parts)))
     print_wrote(wrote)
-
-
-def _challenge(nlp: Language, folder: Path, half: Half) -> list[Doc]:
-    return load_challenge_docs(nlp, folder / f"challenge-{half.value}.jsonl")
 
 
 def _rows(before: Reliability, after: Reliability) -> list[tuple]:

@@ -9,11 +9,10 @@ import typer
 from scripts._cli import console, print_table, print_wrote, run
 from trajet import evaluation
 from trajet.config import seed_of
-from trajet.corpus.challenge import load_challenge_docs
+from trajet.corpus.challenge import HALVES, half_path, load_challenge_docs
 from trajet.files import write_json
 from trajet.markdown import check_section, table, write_section
 
-HALVES = ("open", "final")
 # key in the metrics -> title
 GROUPS = {"phenomena": "by phenomenon", "registers": "by register", "noises": "by spelling noise"}
 
@@ -39,7 +38,7 @@ def main(
     with console.status("predicting ..."):
         metrics = _test_metrics(nlp, golds, seed_of(nlp.config, model / "config.cfg"))
         for half in HALVES:
-            results = evaluation.outcomes(nlp, load_challenge_docs(nlp, challenge / f"challenge-{half}.jsonl"))
+            results = evaluation.outcomes(nlp, load_challenge_docs(nlp, half_path(challenge, half)))
             groups = evaluation.by_group(results)
             metrics[f"challenge_{half}"] = {
                 **evaluation.score(results), "phenomena": groups, "macro_f": evaluation.macro_f(groups),

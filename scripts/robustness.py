@@ -10,7 +10,7 @@ import typer
 from scripts._cli import console, print_table, print_wrote, run
 from trajet import evaluation
 from trajet.config import seed_of
-from trajet.corpus.challenge import load_challenge
+from trajet.corpus.challenge import HALVES, half_path, load_challenge
 from trajet.corpus.places import load_places
 from trajet.files import write_json
 from trajet.judge.invariance import Invariance, all_edits, check
@@ -40,9 +40,7 @@ TEST_HEADER = (
 EXAMPLES = 10
 
 
-class Half(str, Enum):
-    open = "open"
-    final = "final"
+Half = Enum("Half", {half: half for half in HALVES}, type=str)
 
 
 def main(
@@ -66,7 +64,7 @@ def main(
     model = training / name / "model-best"
     nlp = evaluation.load_pipeline(model)
     seed = seed_of(nlp.config, model / "config.cfg")
-    sentences = load_challenge(sources / f"challenge-{half.value}.jsonl")
+    sentences = load_challenge(half_path(sources, half.value))
     predict = evaluation.predictor(nlp)
     with console.status("disturbing, editing, predicting ..."):
         edits = all_edits(sentences, load_places(sources / "places")["town"], seed)

@@ -1,6 +1,7 @@
 """Scores against spaCy's scorer, kinds of mistakes by hand, the bootstrap against what it must give."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,37 @@ def test_what_is_missing_is_said_in_one_line(fit, tmp_path: Path, arguments: lis
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "metrics").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("config.cfg", b"[nlp"),
+        ("meta.json", b"{"),
+        ("ner/model", b"hello"),
+        ("vocab/strings.json", b"["),
+        ("ner", None),
+    ],
+)
+def test_a_damaged_pipeline_is_one_line(tmp_path: Path, part: str, content: bytes | None) -> None:
+    nlp = spacy.blank("fr")
+    nlp.add_pipe("ner").add_label("DEP")
+    nlp.initialize()
+    model = tmp_path / "base" / "model-best"
+    model.parent.mkdir()
+    nlp.to_disk(model)
+    assert evaluation.load_pipeline(model).pipe_names == ["ner"]
+    if content is None:
+        shutil.rmtree(model / part)
+    else:
+        (model / part).write_bytes(content)
+    of_a_run = ("base", "--training", tmp_path)
+    commands = dict.fromkeys(("evaluate", "robustness", "confidence", "baselines", "package"), of_a_run)
+    for command, arguments in {**commands, "merge": (model, model)}.items():
+        done = run_script(command, *arguments, "--output", tmp_path / "metrics")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert f"{model}: cannot be loaded as a spaCy pipeline" in done.stderr
     assert not (tmp_path / "metrics").exists()
 
 

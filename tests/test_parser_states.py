@@ -7,7 +7,7 @@ from spacy.training import Example
 
 from trajet.corpus.build import blank_pipeline, make_doc
 from trajet.corpus.render import Segment
-from trajet.parser_states import gold_move_log_probs, gold_path, greedy_path, parser_loss
+from trajet.parser_states import gold_move_log_probs, gold_path, greedy_path, parser_loss, spans_of_moves
 
 
 @pytest.fixture
@@ -53,6 +53,14 @@ def test_the_greedy_path_changes_nothing_and_passes_over_empty_documents(untrain
     assert {index for indices, _, _ in path for index in indices} == {0, 2}
     assert sum(len(indices) for indices, _, _ in path) == len(docs[0]) + len(docs[2])
     assert list(greedy_path(ner, docs[1:2])) == []
+
+
+def test_moves_make_spans_where_a_name_ends() -> None:
+    moves = ["O", "U-DEP", "B-ARR", "I-ARR", "L-ARR", "U-", "(none)", "U-ARR", "O"]
+    assert spans_of_moves(moves) == [(1, 2, "DEP"), (2, 5, "ARR"), (7, 8, "ARR")]
+    assert spans_of_moves([]) == []
+    # A name that is begun and not ended is none.
+    assert spans_of_moves(["B-DEP", "I-DEP"]) == []
 
 
 def test_the_initial_loss_is_the_one_of_equal_scores(untrained) -> None:

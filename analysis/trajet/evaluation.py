@@ -46,11 +46,15 @@ def load_pipeline(path: Path) -> Language:
     """A trained pipeline.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it cannot be loaded.
     """
     if not (Path(path) / "meta.json").exists():
         raise UserError(f"{path}: no trained pipeline there; run `python -m spacy project run fit` first")
-    return spacy.load(path)
+    try:
+        return spacy.load(path)
+    except Exception as error:  # a damaged folder ends in whatever its part's reader raises
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be loaded as a spaCy pipeline: {reason}") from None
 
 
 def load_docs(nlp: Language, path: Path) -> list[Doc]:

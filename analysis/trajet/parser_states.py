@@ -109,6 +109,25 @@ def greedy_path(parser: Any, docs: Sequence[Doc]) -> Iterator[tuple[list[int], l
         step_model.clear_memory()
 
 
+def spans_of_moves(names: Sequence[str]) -> list[tuple[int, int, str]]:
+    """The entities that an entity recogniser's moves make, one a token: U alone, or B with all up to its L.
+
+    Args:
+        names: of the moves ("B-DEP", "L-DEP", "O"), see `move_names`.
+    Returns:
+        (first token, token after the last, label), from left to right.
+    """
+    spans, start = [], 0
+    for token, name in enumerate(names):
+        kind, _, label = name.partition("-")
+        if kind in ("B", "U"):
+            start = token
+        # "U-" without a label is spaCy's internal move.
+        if kind in ("L", "U") and label:
+            spans.append((start, token + 1, label))
+    return spans
+
+
 def move_names(parser: Any) -> list[str]:
     """Names of the moves by class number: "U-DEP", "O" ..., "(none)" for spaCy's internal one."""
     return [parser.moves.get_class_name(index) or "(none)" for index in range(parser.moves.n_moves)]

@@ -48,6 +48,8 @@ def set_place_norms(nlp: Language, corpus: Path) -> Language:
 
 def ordinary_words(frames: Iterable[Frame]) -> set[str]:
     """Words that the frames write in small letters: "tours", "sens", "nord" are no places there."""
+    # Not `trajet.judge.gazetteer.ordinary_words`: the table is keyed by the pipeline's tokens as they are written, the
+    # rules go by folded words, of choices and fillers, too. Trained pipelines have this table; it stays as it is.
     nlp = blank_pipeline()
     texts = (piece for frame in frames for piece in frame.pieces if isinstance(piece, str))
     return {token.text for doc in nlp.tokenizer.pipe(texts) for token in doc if token.text.islower()}

@@ -7,16 +7,14 @@ import pytest
 
 from tests.conftest import ROOT
 from trajet.corpus.build import blank_pipeline, make_doc
-from trajet.corpus.challenge import REGISTERS, WRITTEN_NOISES, load_challenge
+from trajet.corpus.challenge import HALVES, REGISTERS, WRITTEN_NOISES, half_path, load_challenge
 from trajet.corpus.frames import Choice, Filler, Slot, load_fillers, load_frames
 from trajet.corpus.places import fold
 from trajet.errors import UserError
 
-HALVES = ("open", "final")
-
 
 def _half(name: str) -> list:
-    return load_challenge(ROOT / "corpus" / f"challenge-{name}.jsonl")
+    return load_challenge(half_path(ROOT / "corpus", name))
 
 
 def test_there_are_more_than_a_thousand_sentences_of_many_kinds() -> None:

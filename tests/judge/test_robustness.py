@@ -108,6 +108,14 @@ def test_the_drop_is_about_the_changed_sentences_only(by_name: Predictor) -> Non
     assert drop.f_noisy_all == pytest.approx(2 * 2 / (2 * 2 + 0 + 1))
 
 
+def test_only_what_the_noise_changes_is_predicted_again(by_name: Predictor) -> None:
+    asked = []
+    _, drops = noise_drops(lambda texts: [asked.append(list(texts)), by_name(texts)][1], SENTENCES, seed=0)
+    assert asked[0] == [sent.text for sent in SENTENCES]
+    assert [len(texts) for texts in asked[1:]] == [drop.changed for drop in drops.values()]
+    assert [] in asked
+
+
 def test_noise_is_the_same_for_the_same_seed() -> None:
     one, again, other = (
         ["".join(s.text for s in disturbed(sent, "typo", seed, i)) for i, sent in enumerate(SENTENCES)]

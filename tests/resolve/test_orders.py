@@ -83,7 +83,8 @@ def test_json_has_everything(nlp: Language) -> None:
              "place": {"name": "Saint-Étienne", "distance": 0, "kind": "town"}},
         ],
     }  # fmt: skip
-    assert all(0.5 < score["min"] <= score["mean"] <= 1 for score in scores)
+    assert all(0.5 < score["confidence"] <= score["min"] <= score["mean"] <= 1 for score in scores)
+    assert [*scores[0]] == ["confidence", "mean", "min"]
     (plain,) = _orders(nlp, text)
     value = json.loads(json_line(plain))
     assert value["arrival"] == "st etienne"

@@ -5,6 +5,7 @@ import pytest
 from spacy.language import Language
 
 from tests.resolve.conftest import BOTH, LEARNT
+from trajet.judge.confidence import walks
 from trajet.marked import marked_example
 from trajet.parser_states import token_decisions
 from trajet.resolve.scores import span_scores
@@ -19,7 +20,12 @@ def test_every_span_found_has_a_score_and_nothing_is_changed(nlp: Language) -> N
     assert nlp.to_bytes() == weights
     assert [doc.to_bytes() for doc in docs] == before
     values = [score for table in scores for score in table.values()]
-    assert all(0 < score.least <= score.mean <= 1 for score in values)
+    assert all(0 < score.confidence <= score.least <= score.mean <= 1 for score in values)
+    # The judge calibrates the same numbers.
+    for doc, table, walk in zip(docs, scores, walks(nlp, [doc.text for doc in docs]), strict=True):
+        found = {(doc[start:end].start_char, doc[start:end].end_char, label): score.confidence
+                 for (start, end, label), score in table.items()}  # fmt: skip
+        assert found == pytest.approx(walk.confidences(), rel=1e-4)
     # Known by heart, in a batch as by itself.
     assert min(score.least for score in values) > 0.5
     alone = span_scores(nlp.get_pipe("ner"), [docs[1]])[0]
@@ -36,7 +42,9 @@ def test_a_score_is_the_softmax_over_the_valid_moves(nlp: Language) -> None:
     for (start, _, label), score in span_scores(ner, [doc])[0].items():
         valid = ["O", "U-DEP", "U-ARR"] + (["B-DEP", "B-ARR"] if start + 1 < len(doc) else [])
         p = {name: np.exp(log_probs[start, names.index(name)]) for name in valid}
-        assert score.mean == score.least == pytest.approx(p[f"U-{label}"] / sum(p.values()), rel=1e-4)
+        assert (
+            score.confidence == score.mean == score.least == pytest.approx(p[f"U-{label}"] / sum(p.values()), rel=1e-4)
+        )
 
 
 def test_a_span_of_several_tokens_has_the_mean_and_the_least_of_its_moves(nlp: Language) -> None:
@@ -54,6 +62,7 @@ def test_a_span_of_several_tokens_has_the_mean_and_the_least_of_its_moves(nlp: L
     assert (last - span.start, span.end) == (1, len(doc))
     assert score.least == pytest.approx(first, rel=1e-4)
     assert score.mean == pytest.approx((first + 1) / 2, rel=1e-4)
+    assert score.confidence == pytest.approx(first, rel=1e-4)
 
 
 def test_a_document_is_scored_as_if_nothing_were_decided(nlp: Language) -> None:

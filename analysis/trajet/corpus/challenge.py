@@ -16,6 +16,8 @@ from trajet.errors import UserError
 from trajet.files import read_text
 from trajet.marked import split_marked
 
+# The open half may be read, of the final one nothing is shown but scores.
+HALVES = ("open", "final")
 # How it is said, and what has happened to its spelling.
 REGISTERS = ("neutral", "formal", "informal", "chat", "spoken", "telegraphic")
 WRITTEN_NOISES = ("none", "typo", "lower", "upper", "accents", "punctuation", "sms", "homophones", "mixed")
@@ -34,6 +36,11 @@ class Challenge:
     @property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
+
+
+def half_path(folder: Path, half: str) -> Path:
+    """The file of one of HALVES."""
+    return Path(folder) / f"challenge-{half}.jsonl"
 
 
 def load_challenge(path: Path) -> list[Challenge]:

@@ -23,7 +23,8 @@ from spacy.training import Example
 from trajet.errors import UserError
 from trajet.evaluation import Span
 from trajet.judge.calibration import tempered
-from trajet.parser_states import gold_path, greedy_path, move_names, run_before
+from trajet.parser_states import gold_path, greedy_path, move_names, run_before, spans_of_moves
+from trajet.sentence.forward import entity_recognizer
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,10 @@ class Walk:
         if not self.moves:
             return {}
         log_probs = tempered(self.log_probs, temperature)[np.arange(len(self.taken)), self.taken]
-        found: dict[Span, float] = {}
-        start = 0
-        for token, move in enumerate(self.moves):
-            kind, _, label = move.partition("-")
-            if kind in ("B", "U"):
-                start = token
-            if kind in ("L", "U"):
-                span = (self.borders[start][0], self.borders[token][1], label)
-                found[span] = float(np.exp(log_probs[start : token + 1].sum()))
-        return found
+        return {
+            (self.borders[start][0], self.borders[end - 1][1], label): float(np.exp(log_probs[start:end].sum()))
+            for start, end, label in spans_of_moves(self.moves)
+        }
 
 
 def walks(nlp: Language, texts: Sequence[str], component: str = "ner") -> list[Walk]:
@@ -117,10 +112,7 @@ def judged(
 
 
 def _recogniser(nlp: Language, component: str) -> Any:
-    parser = nlp.get_pipe(component) if component in nlp.pipe_names else None
-    if not hasattr(parser, "moves"):
-        has = ", ".join(nlp.pipe_names) or "no component"
-        raise UserError(f"the pipeline has no entity recogniser {component!r} to walk through (it has {has})")
+    parser = entity_recognizer(nlp, component)
     if parser.cfg.get("beam_width", 1) != 1:
         raise UserError(f"{component!r} searches with a beam; confidences are read off a greedy path")
     return parser

@@ -87,6 +87,7 @@ class Gazetteer:
 
 def ordinary_words(frames: Iterable[Frame], fillers: dict[str, list[str]], least: int = 3) -> set[str]:
     """Folded words that the sentence frames use in lower case, beside their places, `least` times ("jambon de bayonne")."""
+    # Not `trajet.place_norms.ordinary_words`, which goes by the pipeline's tokens as they are written.
     words: Counter[str] = Counter()
     texts = [entry for entries in fillers.values() for entry in entries]
     for frame in frames:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -48,8 +49,10 @@ def noise_drops(predict: Predictor, sentences: Sequence[Challenge], seed: int) -
     drops = {}
     for noise in NOISES:
         noisy_segments = [disturbed(sentence, noise, seed, index) for index, sentence in enumerate(sentences)]
-        noisy = _counts(predict, noisy_segments)
         changed = np.array([_text(segments) != text for segments, text in zip(noisy_segments, texts, strict=True)])
+        # The same text has the same prediction: only what changed is predicted again.
+        noisy = clean.copy()
+        noisy[changed] = _counts(predict, list(compress(noisy_segments, changed)))
         drops[noise] = _drop(clean[changed], noisy[changed], float(micro_f(noisy.sum(axis=0))), seed)
     return float(micro_f(clean.sum(axis=0))), drops
 
@@ -65,9 +68,8 @@ def _drop(clean: np.ndarray, noisy: np.ndarray, over_all: float, seed: int) -> N
 
 def _counts(predict: Predictor, sentences: Sequence[Sequence[Segment]]) -> np.ndarray:
     predicted = predict([_text(segments) for segments in sentences])
-    return np.array(
-        [Outcome(spans_of(s), found, "", "").counts for s, found in zip(sentences, predicted, strict=True)], dtype=float
-    )
+    counts = [Outcome(spans_of(s), found, "", "").counts for s, found in zip(sentences, predicted, strict=True)]
+    return np.array(counts, dtype=float).reshape(-1, 3)
 
 
 def _text(segments: Sequence[Segment]) -> str:

@@ -30,7 +30,9 @@ def json_line(order: Order, canonical: bool = False) -> str:
 
 
 def _span(span: PlaceSpan, canonical: bool) -> dict[str, Any]:
-    score = span.score and {"mean": round(span.score.mean, 4), "min": round(span.score.least, 4)}
+    score = span.score and {
+        "confidence": round(span.score.confidence, 4), "mean": round(span.score.mean, 4), "min": round(span.score.least, 4),
+    }  # fmt: skip
     value: dict[str, Any] = {
         "start": span.start, "end": span.end, "label": span.label, "text": span.text, "score": score,
     }  # fmt: skip

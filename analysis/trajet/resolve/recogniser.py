@@ -16,13 +16,7 @@ def load_recogniser(path: Path) -> Language:
     Raises:
         UserError: there is none, it cannot be loaded, or its labels are others.
     """
-    try:
-        nlp = load_pipeline(path)
-    except UserError:
-        raise
-    except Exception as error:  # a damaged folder ends in whatever its part's reader raises
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be loaded as a spaCy pipeline: {reason}") from None
+    nlp = load_pipeline(path)
     if recogniser(nlp) is None:
         known = sorted({label for _, pipe in nlp.pipeline for label in getattr(pipe, "labels", ())})
         raise UserError(

@@ -1,5 +1,6 @@
 """How sure an entity recogniser is of each span it found."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,20 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from trajet.parser_states import greedy_path, move_names
+from trajet.parser_states import greedy_path, move_names, spans_of_moves
 
 
 @dataclass(frozen=True)
 class Score:
-    """Probabilities of the moves that made a span, one a token: their mean and the least of them."""
+    """Probabilities of the moves that made a span, one a token.
 
+    Attributes:
+        confidence: their product, the probability of this span given all that was decided to its left; what
+            `trajet.judge.confidence` holds against how often spans are right.
+        mean, least: of them.
+    """
+
+    confidence: float
     mean: float
     least: float
 
@@ -31,11 +39,16 @@ def span_scores(parser: Any, docs: Sequence[Doc]) -> list[dict[tuple[int, int, s
         For each document: (start token, end token, label) -> score.
     """
     names = move_names(parser)
-    paths: list[list[tuple[str, float]]] = [[] for _ in docs]
+    moves: list[list[str]] = [[] for _ in docs]
+    chances: list[list[float]] = [[] for _ in docs]
     for indices, taken, log_probs in greedy_path(parser, [_without_entities(doc) for doc in docs]):
         for index, move, row in zip(indices, taken, log_probs, strict=True):
-            paths[index].append((names[move], float(np.exp(row[move]))))
-    return [_spans(path) for path in paths]
+            moves[index].append(names[move])
+            chances[index].append(float(np.exp(row[move])))
+    return [
+        {(start, end, label): _score(values[start:end]) for start, end, label in spans_of_moves(path)}
+        for path, values in zip(moves, chances, strict=True)
+    ]
 
 
 def _without_entities(doc: Doc) -> Doc:
@@ -45,13 +58,5 @@ def _without_entities(doc: Doc) -> Doc:
     return copy
 
 
-def _spans(path: Sequence[tuple[str, float]]) -> dict[tuple[int, int, str], Score]:
-    spans, start = {}, 0
-    for token, (name, _) in enumerate(path):
-        action, _, label = name.partition("-")
-        if action in ("B", "U"):
-            start = token
-        if action in ("L", "U") and label:
-            values = [probability for _, probability in path[start : token + 1]]
-            spans[start, token + 1, label] = Score(float(np.mean(values)), min(values))
-    return spans
+def _score(probabilities: Sequence[float]) -> Score:
+    return Score(math.prod(probabilities), float(np.mean(probabilities)), min(probabilities))

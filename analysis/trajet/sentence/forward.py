@@ -20,7 +20,7 @@ def entity_recognizer(nlp: Language, component: str = "ner") -> Any:
         UserError: there is no such component, or it has no transitions.
     """
     if component not in nlp.pipe_names:
-        raise UserError(f"the pipeline has no component {component!r}; it has {', '.join(nlp.pipe_names)}")
+        raise UserError(f"the pipeline has no component {component!r}; it has {', '.join(nlp.pipe_names) or 'none'}")
     pipe = nlp.get_pipe(component)
     if not hasattr(pipe, "moves"):
         raise UserError(f"the component {component!r} is no entity recogniser with transitions")
