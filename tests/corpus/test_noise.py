@@ -47,6 +47,13 @@ def rendered() -> list[list[Segment]]:
     return [render(frame, [(1.0, pool)], fillers, rng) for frame in frames]
 
 
+@pytest.mark.parametrize("segments", [[], [Segment("")]])
+def test_an_empty_document_stays_empty_under_every_habit(segments: list[Segment]) -> None:
+    for name, habit in HABITS.items():
+        habits = {name: Habit(1.0, habit.noises)}
+        assert disturb(list(segments), random.Random(0), habits) == segments, name
+
+
 # -- all of them -----------------------------------------------------------------------------------
 
 

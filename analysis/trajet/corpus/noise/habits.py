@@ -61,6 +61,8 @@ def disturb(segments: list[Segment], rng: Random, habits: Mapping[str, Habit] = 
 
     Labels and places stay with their segments: a span is always what is written.
     """
+    if not any(segment.text for segment in segments):
+        return segments
     drawn, total = rng.random(), 0.0
     for habit in habits.values():
         total += habit.share
