@@ -8,6 +8,7 @@ import spacy
 from trajet.corpus.build import blank_pipeline
 
 SPLIT = {
+    "VERS PARIS 14E.": "VERS PARIS 14E .",
     "Lyon→Nice": "Lyon → Nice",
     "Metz->Nancy": "Metz -> Nancy",
     "Metz=>Nancy": "Metz => Nancy",

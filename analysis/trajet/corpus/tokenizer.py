@@ -38,9 +38,16 @@ def split_signs(nlp: Language) -> Language:
     ]
     tokenizer.infix_finditer = compile_infix_regex([*infixes, *(defaults.infixes or [])]).finditer
     tokenizer.prefix_search = compile_prefix_regex([*(defaults.prefixes or []), ARROWS, r"\uFE0F"]).search
-    # spaCy splits a dot after a small letter or two capitals: a typo ("TgV.", "PariS.") is neither.
+    # spaCy splits a dot after a small letter or two capitals: a typo ("TgV.", "PariS.") is neither, nor is "PARIS 14E."
     tokenizer.suffix_search = compile_suffix_regex(
-        [*(defaults.suffixes or []), ARROWS, r"\uFE0F", r"(?<=['’]\w)\.", rf"(?<={letter}{letter})\."]
+        [
+            *(defaults.suffixes or []),
+            ARROWS,
+            r"\uFE0F",
+            r"(?<=['’]\w)\.",
+            rf"(?<={letter}{letter})\.",
+            rf"(?<=\d{letter})\.",
+        ]
     ).search
     tokenizer.token_match = _ONE_NAME.match
     # "h." is an initial for spaCy, so the sentence's last dot would stay in "Plouezoc'h."
