@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 from scripts import lr_range
 from scripts._cli import run_app
 from tests.conftest import ROOT, run_script, trace_block
-from tests.trace.test_transformer import tiny_camembert  # noqa: F401  (a fixture)
 from trajet.errors import UserError
 from trajet.experiments.rates.record import Record, Sweep
 from trajet.experiments.rates.suggestions import minimum, ratio_band, slide, smooth, steepest, suggest, valley
@@ -436,7 +435,7 @@ def test_a_sweep_that_fails_at_its_first_update_has_empty_series() -> None:
     picture.draw(picture.data({"config": "x", "ratio_guide": 1e-3, "ratio_range": [3e-4, 3e-3], **told}))
 
 
-def test_the_transformer_config_is_swept(tiny_camembert: Path, overrides: dict, tmp_path: Path) -> None:  # noqa: F811
+def test_the_transformer_config_is_swept(tiny_camembert: Path, overrides: dict, tmp_path: Path) -> None:
     settings = {key: value for key, value in overrides.items() if not key.startswith("components")}
     settings |= {"components.transformer.model.name": str(tiny_camembert), "training.batcher.size": 60}
     config = load_config(ROOT / "configs" / "transformer.cfg", overrides=settings, interpolate=True)

@@ -43,6 +43,7 @@ def gazetteer(places) -> Gazetteer:
         ("cdg", "CDG", "airport", 0),
         ("londres", "Londres", "abroad", 0),
         ("Champagné", "Champagné", "town", 0),
+        ("paris 12e", "Paris 12e", "district", 0),
     ],
 )
 def test_what_is_meant(gazetteer: Gazetteer, written: str, name: str, kind: str, distance: int) -> None:
@@ -51,7 +52,7 @@ def test_what_is_meant(gazetteer: Gazetteer, written: str, name: str, kind: str,
 
 @pytest.mark.parametrize(
     "written",
-    ["", "…", "st", "Xyzzyville", "Paris 12e", "Paris 13", "Lyo", "champagnne la", "chez mamie"],
+    ["", "…", "st", "Xyzzyville", "Toulouse 12e", "Paris 13", "Lyo", "champagnne la", "chez mamie"],
 )
 def test_what_is_too_far_or_too_short_stays_as_written(gazetteer: Gazetteer, written: str) -> None:
     assert gazetteer.find(written) is None

@@ -45,7 +45,7 @@ def test_a_constant_schedule_is_the_same_as_the_number_byte_for_byte() -> None:
 
 def test_each_step_has_its_value_and_its_parts_share_it(fit, drops: list[float]) -> None:
     schedule = {"@schedules": "decaying.v1", "base_rate": 0.6, "decay": 0.5}
-    fit("a", block(schedule), **SHORT, **{"training.accumulate_gradient": 3})
+    fit("a", block(schedule), **SHORT, **{"training.accumulate_gradient": 3, "training.batcher.size": 300})
     # decaying: base_rate / (1 + decay * step)
     expected = [0.6, 0.4, 0.3, 0.24, 0.2]
     groups = [(drop, len(list(same))) for drop, same in groupby(drops)]

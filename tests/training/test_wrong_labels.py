@@ -50,7 +50,7 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, list[tuple[
 def test_in_a_config_the_first_updates_and_no_others_learn_from_exchanged_labels(
     fit, learned: list, small_corpus
 ) -> None:
-    run = fit("two", block(2), **SHORT)
+    run = fit("two", block(2), **SHORT, **{"training.batcher.size": 200})
     true = {
         doc.text: [(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents]
         for doc in DocBin().from_disk(small_corpus / "train.spacy").get_docs(run.nlp.vocab)
