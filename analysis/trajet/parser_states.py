@@ -129,8 +129,8 @@ def spans_of_moves(names: Sequence[str]) -> list[tuple[int, int, str]]:
 
 
 def move_names(parser: Any) -> list[str]:
-    """Names of the moves by class number: "U-DEP", "O" ..., "(none)" for spaCy's internal one."""
-    return [parser.moves.get_class_name(index) or "(none)" for index in range(parser.moves.n_moves)]
+    """Names of the moves by class number: "U-DEP", "O" ..., and "U-", spaCy's internal one."""
+    return [parser.moves.get_class_name(index) for index in range(parser.moves.n_moves)]
 
 
 def run_before(nlp: Language, docs: Sequence[Doc], component: str) -> None:

@@ -11,17 +11,14 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
 
+from tests import conftest
 from tests.conftest import ROOT
 from tests.corpus.small_sources import small_sources
 from trajet.errors import UserError
 from trajet.training.side_task import without_pipes
 
 SMALL: dict[str, Any] = {
-    "components.tok2vec.model.embed.width": 24,
-    "components.tok2vec.model.embed.rows": [300, 50, 100, 50],
-    "components.tok2vec.model.encode.width": 24,
-    "components.tok2vec.model.encode.depth": 2,
-    "components.ner.model.hidden_width": 16,
+    **{key: value for key, value in conftest.SMALL.items() if key.startswith("components")},
     "training.max_steps": 30,
     "training.eval_frequency": 30,
     "training.optimizer.learn_rate.warmup_steps": 5,
