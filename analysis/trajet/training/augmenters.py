@@ -82,11 +82,8 @@ def naive_text(synonyms_share: float = 0.1, deletion_share: float = 0.1, count: 
     _check_text("trajet.NaiveText.v1", synonyms_share, deletion_share, count)
     rng = random.Random(seed)
 
-    def augment(nlp: Language, example: Example) -> Iterator[Example]:
+    def naive(nlp: Language, example: Example) -> Example:
         old = example.reference
-        if not _fully_annotated(old):
-            yield example
-            return
         tokens = [(token.text, bool(token.whitespace_)) for token in old]
         tokens = [
             (synonym(word, rng) if rng.random() < synonyms_share else word, space) for word, space in tokens
@@ -112,24 +109,29 @@ def naive_text(synonyms_share: float = 0.1, deletion_share: float = 0.1, count: 
         # spaCy's recogniser knows no entity that begins or ends in white space.
         new.ents = [span for span in spans if not (span[0].is_space or span[-1].is_space)]
         _carry_over(old, new)
-        yield Example(Doc(nlp.vocab, words=words, spaces=spaces), new)
+        return Example(Doc(nlp.vocab, words=words, spaces=spaces), new)
 
-    return augment
+    return _one_for_one(naive)
 
 
 def _label_safe(change: Noise, seed: int) -> Augmenter:
-    """One example for one: its segments changed, tokenized and labelled anew, or as it was."""
+    """An example's segments changed, tokenized and labelled anew, or the example as it was."""
     rng = random.Random(seed)
 
-    def augment(nlp: Language, example: Example) -> Iterator[Example]:
-        old = example.reference
-        if not _fully_annotated(old):
-            yield example
-            return
-        segments = _segments(old)
+    def safe(nlp: Language, example: Example) -> Example:
+        segments = _segments(example.reference)
         noisy = change(segments, rng)
         text = "".join(segment.text for segment in noisy)
-        yield example if noisy == segments or not text.strip() else _relabelled(nlp, example, noisy)
+        return example if noisy == segments or not text.strip() else _relabelled(nlp, example, noisy)
+
+    return _one_for_one(safe)
+
+
+def _one_for_one(change: Callable[[Language, Example], Example]) -> Augmenter:
+    """One example for one; where some token's entity is not known, the example as it was."""
+
+    def augment(nlp: Language, example: Example) -> Iterator[Example]:
+        yield change(nlp, example) if _fully_annotated(example.reference) else example
 
     return augment
 
