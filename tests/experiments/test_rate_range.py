@@ -32,7 +32,8 @@ from trajet.plots.style import save
 from trajet.trace import read_trace
 
 BASE = ROOT / "configs" / "base.cfg"
-SWEEP = Sweep(1e-5, 10.0, 60)
+# Some sixty updates of a small network explode three- to fivefold, by what the corpus holds.
+SWEEP = Sweep(1e-5, 10.0, 60, divergence=2.5)
 
 
 # -- the mathematics -------------------------------------------------------------------------------
@@ -193,8 +194,8 @@ def test_a_real_sweep_falls_then_diverges_at_the_top(swept) -> None:
     assert swept.stopped is not None
     assert f"at update {len(swept.rate) - 1}, rate {swept.rate[-1]:.3g}" in swept.stopped
     best = np.minimum.accumulate(swept.smoothed)
-    # The first update, once ten have been made, above four times the best so far.
-    assert (swept.smoothed > 4 * best)[9:].nonzero()[0].tolist() == [len(swept.rate) - 10]
+    # The first update, once ten have been made, that far above the best so far.
+    assert (swept.smoothed > SWEEP.divergence * best)[9:].nonzero()[0].tolist() == [len(swept.rate) - 10]
     assert best[-1] < swept.loss[0] / 2
     found = swept.suggestions()
     assert all(swept.rate[0] < rate < swept.rate[-1] for rate in found.values())
