@@ -51,7 +51,8 @@ def ordinary_words(frames: Iterable[Frame]) -> set[str]:
     # Not `trajet.judge.gazetteer.ordinary_words`: the table is keyed by the pipeline's tokens as they are written, the
     # rules go by folded words, of choices and fillers, too. Trained pipelines have this table; it stays as it is.
     nlp = blank_pipeline()
-    texts = (piece for frame in frames for piece in frame.pieces if isinstance(piece, str))
+    # Each stretch without spaces once: the tokenizer splits there first, and most of them come again and again.
+    texts = {text for frame in frames for piece in frame.pieces if isinstance(piece, str) for text in piece.split()}
     return {token.text for doc in nlp.tokenizer.pipe(texts) for token in doc if token.text.islower()}
 
 

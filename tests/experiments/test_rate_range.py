@@ -32,8 +32,8 @@ from trajet.plots.style import save
 from trajet.trace import read_trace
 
 BASE = ROOT / "configs" / "base.cfg"
-# Some sixty updates of a small network explode three- to fivefold, by what the corpus holds.
-SWEEP = Sweep(1e-5, 10.0, 60, divergence=2.5)
+# In half as many updates the mean of the loss lags too far behind to explode whatever the small corpus holds.
+SWEEP = Sweep(1e-5, 10.0, 120)
 
 
 # -- the mathematics -------------------------------------------------------------------------------
@@ -189,13 +189,13 @@ def swept(small):
 
 
 def test_a_real_sweep_falls_then_diverges_at_the_top(swept) -> None:
-    assert swept.rate == pytest.approx(1e-5 * 10 ** (6 * np.arange(len(swept.rate)) / 59))
-    assert len(swept.rate) < 60
+    assert swept.rate == pytest.approx(1e-5 * 10 ** (6 * np.arange(len(swept.rate)) / 119))
+    assert len(swept.rate) < 120
     assert swept.stopped is not None
     assert f"at update {len(swept.rate) - 1}, rate {swept.rate[-1]:.3g}" in swept.stopped
     best = np.minimum.accumulate(swept.smoothed)
-    # The first update, once ten have been made, that far above the best so far.
-    assert (swept.smoothed > SWEEP.divergence * best)[9:].nonzero()[0].tolist() == [len(swept.rate) - 10]
+    # The first update, once ten have been made, above four times the best so far.
+    assert (swept.smoothed > 4 * best)[9:].nonzero()[0].tolist() == [len(swept.rate) - 10]
     assert best[-1] < swept.loss[0] / 2
     found = swept.suggestions()
     assert all(swept.rate[0] < rate < swept.rate[-1] for rate in found.values())
@@ -207,10 +207,10 @@ def test_a_real_sweep_falls_then_diverges_at_the_top(swept) -> None:
 
 
 def test_a_range_that_starts_too_high_is_told(swept) -> None:
-    rate, ever_flatter = SWEEP.first * SWEEP.growth ** np.arange(60), 1 / (1 + np.arange(60))
+    rate, ever_flatter = SWEEP.first * SWEEP.growth ** np.arange(120), 1 / (1 + np.arange(120))
     found = replace(swept, rate=rate, smoothed=ever_flatter, stopped=None)
     assert [note.split(" ")[-1] for note in found.notes()] == ["10", "1e-05", "updates"]
-    assert not replace(found, sweep=replace(SWEEP, smoothing=0.5), stopped="diverged", smoothed=np.ones(60)).notes()
+    assert not replace(found, sweep=replace(SWEEP, smoothing=0.5), stopped="diverged", smoothed=np.ones(120)).notes()
 
 
 def test_loss_and_ratio_are_those_of_spacys_own_training_under_trace(swept, small, tmp_path: Path) -> None:
