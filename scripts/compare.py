@@ -11,6 +11,7 @@ from rich.markup import escape
 from scripts._cli import console, print_table, print_wrote, run
 from trajet.errors import UserError
 from trajet.experiments.comparison.compare import compare
+from trajet.experiments.comparison.part import part_of
 from trajet.experiments.comparison.tables import tables, to_csv, to_markdown
 from trajet.experiments.studies.exported import Study, read_study
 from trajet.files import write_json, write_text
@@ -26,6 +27,13 @@ def main(
         list[str] | None,
         typer.Option(help="A variant whose optimizer is drawn; may be given again.", show_default="all"),
     ] = None,
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only dev frames whose id matches, as '* typo'; may be given again.",
+            show_default="all that were judged",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the frames that the bootstrap draws.", min=0)] = 0,
     output: Annotated[Path, typer.Option(help="Stem of the table's files: .csv, .md, .json.")] = Path(
         "metrics/ablation"
@@ -34,16 +42,18 @@ def main(
 ) -> None:
     """Compare variants with base over seeds (t intervals, Holm) and over frames (bootstrap); print, write, draw."""
     study = read_study(trials)
+    if frames:
+        study = part_of(study, frames)
     found = compare(study, base, level, seed)
     chosen = _known(show, study) if show else None
     # Before the first file is written: tables without their pictures, or the other way, would be half a result.
     for folder in (output.parent, plots):
         _check_writable(folder)
     with console.status("drawing ..."):
-        figures = {
-            "effects": effects.figure(effects.data(found)),
-            "learning-curves": learning_curves.figure(learning_curves.data(study, base), level),
-        }
+        figures = {"effects": effects.figure(effects.data(found))}
+        # Of a part of the frames only the last evaluation is known.
+        if not frames:
+            figures["learning-curves"] = learning_curves.figure(learning_curves.data(study, base), level)
         if measured := optimizer_behaviour.data(study, chosen):
             figures["optimizer-behaviour"] = optimizer_behaviour.figure(measured)
         written = [path for name, figure in figures.items() for path in save(figure, plots / name)]

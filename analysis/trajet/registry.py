@@ -206,11 +206,11 @@ def share(corpus: Callable, share: float, seed: int = 0, rest: bool = False):
 
 
 @registry.readers("trajet.Challenge.v1")
-def challenge(path: str):
-    """The sentences of a challenge file, to be scored on; see trajet.corpus.challenge."""
+def challenge(path: str, noises: Sequence[str] = (), seed: int = 0):
+    """The sentences of a challenge file, to be scored on, as written and under noises; see trajet.corpus.challenge."""
     from trajet.corpus.challenge import challenge_reader
 
-    return _one_line(lambda: challenge_reader(Path(path)))
+    return _one_line(lambda: challenge_reader(Path(path), noises, seed))
 
 
 @registry.readers("trajet.Frames.v1")

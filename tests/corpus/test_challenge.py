@@ -1,5 +1,6 @@
 """The challenge halves: well formed, large enough, apart from each other and from the training frames."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -8,7 +9,14 @@ import pytest
 
 from tests.conftest import ROOT
 from trajet.corpus.build import blank_pipeline, make_doc
-from trajet.corpus.challenge import HALVES, REGISTERS, WRITTEN_NOISES, half_path, load_challenge
+from trajet.corpus.challenge import (
+    HALVES,
+    REGISTERS,
+    WRITTEN_NOISES,
+    challenge_reader,
+    half_path,
+    load_challenge,
+)
 from trajet.corpus.frames import Choice, Frame, Piece, load_fillers, load_frames, parse
 from trajet.corpus.places import fold
 from trajet.errors import UserError
@@ -135,3 +143,38 @@ def test_register_and_noise_may_be_given_and_may_be_left_out(tmp_path: Path) -> 
 def test_the_readme_names_every_register_and_noise() -> None:
     text = (ROOT / "corpus" / "README.md").read_text(encoding="utf8")
     assert all(f"`{value}`" in text for value in (*REGISTERS, *WRITTEN_NOISES))
+
+
+def test_the_reader_gives_all_sentences_and_those_that_a_noise_changes_once_more_under_it(tmp_path: Path) -> None:
+    path = tmp_path / "challenge.jsonl"
+    lines = ["de [Évry](DEP) à [Pau](ARR)", "vers [Pau](ARR)", "de [Évry](DEP), vite"]
+    path.write_text("".join(json.dumps({"text": text, "phenomenon": "plain"}) + "\n" for text in lines), "utf8")
+    examples = list(challenge_reader(path, ["accents", "upper"])(blank_pipeline()))
+    found = [(eg.reference.user_data["frame"].removeprefix(str(path)), eg.reference.text) for eg in examples]
+    assert found == [
+        (":1", "de Évry à Pau"),
+        (":2", "vers Pau"),
+        (":3", "de Évry, vite"),
+        (":1 accents", "de Evry a Pau"),
+        (":3 accents", "de Evry, vite"),
+        (":1 upper", "DE ÉVRY À PAU"),
+        (":2 upper", "VERS PAU"),
+        (":3 upper", "DE ÉVRY, VITE"),
+    ]
+    assert [(ent.text, ent.label_) for ent in examples[5].reference.ents] == [("ÉVRY", "DEP"), ("PAU", "ARR")]
+    assert not any(example.predicted.ents for example in examples)
+
+
+def test_the_readers_noise_follows_its_seed() -> None:
+    one, again, other = (
+        [eg.text for eg in challenge_reader(half_path(ROOT / "corpus", "open"), ["typo"], seed)(blank_pipeline())]
+        for seed in (0, 0, 1)
+    )
+    assert one == again != other
+    # Few sentences have no word to mistype; a name that runs into its neighbour is left out.
+    assert len(one) > 1.9 * len(_half("open"))
+
+
+def test_the_reader_refuses_an_unknown_noise() -> None:
+    with pytest.raises(UserError, match="noises has 'tipo'; the noises are lower, "):
+        challenge_reader(Path("challenge.jsonl"), ["tipo"])

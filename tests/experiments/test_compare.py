@@ -17,6 +17,7 @@ from tests.conftest import run_script
 from trajet import statistics
 from trajet.errors import UserError
 from trajet.experiments.comparison.compare import compare, signed
+from trajet.experiments.comparison.part import part_of
 from trajet.experiments.comparison.tables import tables, to_csv, to_markdown
 from trajet.experiments.result import Result
 from trajet.experiments.studies.exported import curve_of, read_study
@@ -275,6 +276,37 @@ def test_a_study_that_cannot_be_compared(tmp_path: Path, rows: list, base: str, 
         compare(study, base, level)
 
 
+# -- a part of the dev frames ----------------------------------------------------------------------
+
+
+def test_a_part_is_judged_on_its_frames_alone(tmp_path: Path) -> None:
+    # `x` is better on the last three frames and worse elsewhere.
+    found = {"base": [9] * 10, "x": [7] * 7 + [10] * 3}
+    rows = [result(name, seed, each) for name, each in found.items() for seed in range(2)]
+    frames = [f"s.jsonl:{i}" for i in range(7)] + [f"s.jsonl:{i} typo" for i in range(3)]
+    study = read_study(write(tmp_path / "s.jsonl", rows, frames=frames))
+    base, x = compare(part_of(study, ["* typo"])).rows
+    assert (base.f_mean, x.f_mean) == (pytest.approx(2 * 27 / (27 + 30)), 1.0)
+    assert x.frames_difference == pytest.approx(x.difference) == pytest.approx(x.f_mean - base.f_mean)
+    base, x = compare(part_of(study, ["*:[0-9]"])).rows
+    assert (base.f_mean, x.f_mean) == (pytest.approx(f_of(90)), pytest.approx(f_of(70)))
+    # All of it, by two patterns that share no frame, in whatever order.
+    both = compare(part_of(study, ["* typo", "*:[0-9]"]))
+    assert both.rows[1].f_mean == pytest.approx(compare(study).rows[1].f_mean)
+    assert any("10 of the 10 dev frames" in note for note in both.notes)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("*tipo", "'\\*tipo': matches none of the 10"), ("*x.txt:9", "no span")]
+)
+def test_a_part_that_cannot_be_judged(tmp_path: Path, pattern: str, words: str) -> None:
+    row = result("base", 0, [5] * 9 + [0])
+    row["counts"][9] = [0, 0, 0]
+    row["final_f"] = 2 * 45 / (45 + 90)
+    with pytest.raises(UserError, match=words):
+        part_of(read_study(write(tmp_path / "s.jsonl", [row])), [pattern])
+
+
 # -- tables ----------------------------------------------------------------------------------------
 
 
@@ -390,6 +422,13 @@ def test_the_command_prints_and_writes_the_same_bytes_again(
     assert (kept["base"], kept["level"], kept["confidence"]) == ("base", 0.6, statistics.CONFIDENCE)
 
 
+def test_the_command_on_a_part_draws_no_curves(study_path: Path, tmp_path: Path, compare_here: Callable) -> None:
+    where = ("--output", tmp_path / "m" / "part", "--plots", tmp_path / "p")
+    code, said, _ = compare_here(study_path, "--frames", "*:[0-4]", "--frames", "*:9", *where)
+    assert (code, "6 of the 10 dev frames" in said) == (0, True)
+    assert {path.stem for path in (tmp_path / "p").iterdir()} == {"effects", "optimizer-behaviour"}
+
+
 @pytest.mark.parametrize(
     ("lines", "options", "words"),
     [
@@ -398,6 +437,7 @@ def test_the_command_prints_and_writes_the_same_bytes_again(
         ([], ("--base", "zzz"), "no trial of the base 'zzz'"),
         ([], ("--show", "goood"), "did you mean 'good'"),
         ([], ("--level", "0"), "level 0"),
+        ([], ("--frames", "*.csv:*"), "matches none of the 10 dev frames"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_writes_nothing(

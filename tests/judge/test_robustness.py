@@ -8,12 +8,12 @@ import spacy
 
 from tests.conftest import ROOT, run_script
 from tests.judge.test_edits import sentence
-from trajet.corpus.challenge import load_challenge
+from trajet.corpus.challenge import disturbed, load_challenge
 from trajet.corpus.noise import NOISES
 from trajet.corpus.places import Place
 from trajet.evaluation import Predictor, predictor
 from trajet.judge.invariance import all_edits, check
-from trajet.judge.under_noise import disturbed, noise_drops
+from trajet.judge.under_noise import noise_drops
 from trajet.plots.judge.noise import data, draw, figure
 
 SENTENCES = [

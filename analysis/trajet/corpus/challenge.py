@@ -1,7 +1,9 @@
 """The challenge set: sentences written one by one, never trained on."""
 
 import json
+import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from spacy.training import Example
 
 from trajet.corpus.build import make_doc
 from trajet.corpus.frames import LABELS
+from trajet.corpus.noise import NOISES
 from trajet.corpus.render import Segment
 from trajet.errors import UserError
 from trajet.files import read_text
@@ -72,24 +75,52 @@ def load_challenge(path: Path) -> list[Challenge]:
     return sentences
 
 
+def disturbed(sentence: Challenge, noise: str, seed: int, index: int) -> list[Segment]:
+    """One of `trajet.corpus.noise.NOISES` on one sentence; the same seed and index give the same letters."""
+    rng = random.Random(f"{seed}:{noise}:{index}")
+    return [segment for segment in NOISES[noise](list(sentence.segments), rng) if segment.text]
+
+
 def load_challenge_docs(nlp: Language, path: Path) -> list[Doc]:
     """Challenge sentences as gold documents, tokenized as the pipeline does."""
-    docs = []
-    for sentence in load_challenge(path):
-        doc = make_doc(nlp, sentence.segments, sentence.where)
-        doc.user_data["phenomenon"], doc.user_data["frame"] = sentence.phenomenon, sentence.where
-        doc.user_data["register"], doc.user_data["noise"] = sentence.register, sentence.noise
-        docs.append(doc)
-    return docs
+    return [_doc(nlp, sentence, sentence.segments, sentence.where) for sentence in load_challenge(path)]
 
 
-def challenge_reader(path: Path) -> Callable[[Language], Iterator[Example]]:
+def challenge_reader(path: Path, noises: Sequence[str] = (), seed: int = 0) -> Callable[[Language], Iterator[Example]]:
     """The reader `trajet.Challenge.v1`: a challenge file's sentences as examples, for `[corpora.dev]`.
 
+    Args:
+        path: of the file.
+        noises: after all sentences as they stand, those that a noise changes come once more under it, noise by noise;
+            their frame is "FILE:LINE NOISE". Left out are the few where a name and its neighbour become one token.
+        seed: of the noises.
+
     Raises:
-        UserError: when read, as `load_challenge`.
+        UserError: an unknown noise; when read, as `load_challenge`.
     """
-    return lambda nlp: iter([Example(nlp.make_doc(doc.text), doc) for doc in load_challenge_docs(nlp, path)])
+    if unknown := [noise for noise in noises if noise not in NOISES]:
+        raise UserError(
+            f"[corpora]: trajet.Challenge.v1: noises has {unknown[0]!r}; the noises are {', '.join(NOISES)}"
+        )
+
+    def docs(nlp: Language) -> Iterator[Doc]:
+        yield from load_challenge_docs(nlp, path)
+        sentences = load_challenge(path)
+        for noise in noises:
+            for index, sentence in enumerate(sentences):
+                segments = disturbed(sentence, noise, seed, index)
+                if "".join(segment.text for segment in segments) != sentence.text:
+                    with suppress(UserError):
+                        yield _doc(nlp, sentence, segments, f"{sentence.where} {noise}")
+
+    return lambda nlp: (Example(nlp.make_doc(doc.text), doc) for doc in docs(nlp))
+
+
+def _doc(nlp: Language, sentence: Challenge, segments: Sequence[Segment], frame: str) -> Doc:
+    doc = make_doc(nlp, segments, frame)
+    doc.user_data["phenomenon"], doc.user_data["frame"] = sentence.phenomenon, frame
+    doc.user_data["register"], doc.user_data["noise"] = sentence.register, sentence.noise
+    return doc
 
 
 def _one_of(known: Sequence[str], entry: dict, key: str, where: str) -> str:

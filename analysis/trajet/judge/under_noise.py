@@ -1,13 +1,12 @@
 """What each kind of noise costs: the same sentences clean and disturbed."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 
-from trajet.corpus.challenge import Challenge
+from trajet.corpus.challenge import Challenge, disturbed
 from trajet.corpus.noise import NOISES
 from trajet.corpus.render import Segment
 from trajet.evaluation import Outcome, Predictor
@@ -34,12 +33,6 @@ class NoiseDrop:
     low: float | None
     high: float | None
     f_noisy_all: float
-
-
-def disturbed(sentence: Challenge, noise: str, seed: int, index: int) -> list[Segment]:
-    """One noise on one sentence; the same seed and index give the same letters."""
-    rng = random.Random(f"{seed}:{noise}:{index}")
-    return [segment for segment in NOISES[noise](list(sentence.segments), rng) if segment.text]
 
 
 def noise_drops(predict: Predictor, sentences: Sequence[Challenge], seed: int) -> tuple[float, dict[str, NoiseDrop]]:
