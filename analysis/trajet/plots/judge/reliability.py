@@ -49,7 +49,7 @@ def draw(curves: list[Curve], ax: Axes | None = None, title: str = "Are confiden
                 label=f"{curve.name}{error}")  # fmt: skip
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.02)
-    ax.legend(frameon=False, loc="upper left", fontsize=9)
+    ax.legend(frameon=False, loc="lower right", fontsize=9)
     return dress(ax, title, "share right, with its 95 % interval", "mean confidence of a bin's spans")
 
 
