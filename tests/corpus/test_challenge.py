@@ -20,6 +20,7 @@ from trajet.corpus.challenge import (
 from trajet.corpus.frames import Choice, Frame, Piece, load_fillers, load_frames, parse
 from trajet.corpus.places import fold
 from trajet.errors import UserError
+from trajet.registry import challenge
 
 # Folded letters of a frame's own words, below which anybody would write it.
 LEAST_LETTERS = 14
@@ -178,3 +179,9 @@ def test_the_readers_noise_follows_its_seed() -> None:
 def test_the_reader_refuses_an_unknown_noise() -> None:
     with pytest.raises(UserError, match="noises has 'tipo'; the noises are lower, "):
         challenge_reader(Path("challenge.jsonl"), ["tipo"])
+
+
+def test_a_missing_file_ends_a_training_with_one_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as left:
+        challenge("nowhere.jsonl")(blank_pipeline())
+    assert (left.value.code, capsys.readouterr().err.count("\n")) == (2, 1)

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spacy.language import Language
@@ -75,15 +75,19 @@ def load_challenge(path: Path) -> list[Challenge]:
     return sentences
 
 
-def disturbed(sentence: Challenge, noise: str, seed: int, index: int) -> list[Segment]:
-    """One of `trajet.corpus.noise.NOISES` on one sentence; the same seed and index give the same letters."""
+def disturbed(sentence: Challenge, noise: str, seed: int, index: int) -> Challenge:
+    """The sentence under one of `trajet.corpus.noise.NOISES`, its place "FILE:LINE NOISE".
+
+    The same seed and index give the same letters.
+    """
     rng = random.Random(f"{seed}:{noise}:{index}")
-    return [segment for segment in NOISES[noise](list(sentence.segments), rng) if segment.text]
+    segments = tuple(segment for segment in NOISES[noise](list(sentence.segments), rng) if segment.text)
+    return replace(sentence, segments=segments, where=f"{sentence.where} {noise}")
 
 
 def load_challenge_docs(nlp: Language, path: Path) -> list[Doc]:
     """Challenge sentences as gold documents, tokenized as the pipeline does."""
-    return [_doc(nlp, sentence, sentence.segments, sentence.where) for sentence in load_challenge(path)]
+    return [_doc(nlp, sentence) for sentence in load_challenge(path)]
 
 
 def challenge_reader(path: Path, noises: Sequence[str] = (), seed: int = 0) -> Callable[[Language], Iterator[Example]]:
@@ -103,22 +107,23 @@ def challenge_reader(path: Path, noises: Sequence[str] = (), seed: int = 0) -> C
             f"[corpora]: trajet.Challenge.v1: noises has {unknown[0]!r}; the noises are {', '.join(NOISES)}"
         )
 
-    def docs(nlp: Language) -> Iterator[Doc]:
-        yield from load_challenge_docs(nlp, path)
+    def read(nlp: Language) -> Iterator[Example]:
         sentences = load_challenge(path)
+        docs = [_doc(nlp, sentence) for sentence in sentences]
         for noise in noises:
             for index, sentence in enumerate(sentences):
-                segments = disturbed(sentence, noise, seed, index)
-                if "".join(segment.text for segment in segments) != sentence.text:
+                noisy = disturbed(sentence, noise, seed, index)
+                if noisy.text != sentence.text:
                     with suppress(UserError):
-                        yield _doc(nlp, sentence, segments, f"{sentence.where} {noise}")
+                        docs.append(_doc(nlp, noisy))
+        return iter([Example(nlp.make_doc(doc.text), doc) for doc in docs])
 
-    return lambda nlp: (Example(nlp.make_doc(doc.text), doc) for doc in docs(nlp))
+    return read
 
 
-def _doc(nlp: Language, sentence: Challenge, segments: Sequence[Segment], frame: str) -> Doc:
-    doc = make_doc(nlp, segments, frame)
-    doc.user_data["phenomenon"], doc.user_data["frame"] = sentence.phenomenon, frame
+def _doc(nlp: Language, sentence: Challenge) -> Doc:
+    doc = make_doc(nlp, sentence.segments, sentence.where)
+    doc.user_data["phenomenon"], doc.user_data["frame"] = sentence.phenomenon, sentence.where
     doc.user_data["register"], doc.user_data["noise"] = sentence.register, sentence.noise
     return doc
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from trajet.corpus.challenge import Challenge, disturbed
 from trajet.corpus.noise import NOISES
-from trajet.corpus.render import Segment
 from trajet.evaluation import Outcome, Predictor
 from trajet.judge.edits import spans_of
 from trajet.statistics import f_over_frames, micro_f, percentile_interval
@@ -37,15 +36,16 @@ class NoiseDrop:
 
 def noise_drops(predict: Predictor, sentences: Sequence[Challenge], seed: int) -> tuple[float, dict[str, NoiseDrop]]:
     """F over the clean sentences, and what each of `trajet.corpus.noise.NOISES` makes of it."""
-    clean = _counts(predict, [sentence.segments for sentence in sentences])
-    texts = [sentence.text for sentence in sentences]
+    clean = _counts(predict, sentences)
     drops = {}
     for noise in NOISES:
-        noisy_segments = [disturbed(sentence, noise, seed, index) for index, sentence in enumerate(sentences)]
-        changed = np.array([_text(segments) != text for segments, text in zip(noisy_segments, texts, strict=True)])
+        noisy_sentences = [disturbed(sentence, noise, seed, index) for index, sentence in enumerate(sentences)]
+        changed = np.array(
+            [noisy.text != sentence.text for noisy, sentence in zip(noisy_sentences, sentences, strict=True)]
+        )
         # The same text has the same prediction: only what changed is predicted again.
         noisy = clean.copy()
-        noisy[changed] = _counts(predict, list(compress(noisy_segments, changed)))
+        noisy[changed] = _counts(predict, list(compress(noisy_sentences, changed)))
         drops[noise] = _drop(clean[changed], noisy[changed], float(micro_f(noisy.sum(axis=0))), seed)
     return float(micro_f(clean.sum(axis=0))), drops
 
@@ -59,11 +59,10 @@ def _drop(clean: np.ndarray, noisy: np.ndarray, over_all: float, seed: int) -> N
     return NoiseDrop(len(clean), before, after, before - after, low, high, over_all)
 
 
-def _counts(predict: Predictor, sentences: Sequence[Sequence[Segment]]) -> np.ndarray:
-    predicted = predict([_text(segments) for segments in sentences])
-    counts = [Outcome(spans_of(s), found, "", "").counts for s, found in zip(sentences, predicted, strict=True)]
+def _counts(predict: Predictor, sentences: Sequence[Challenge]) -> np.ndarray:
+    predicted = predict([sentence.text for sentence in sentences])
+    counts = [
+        Outcome(spans_of(sentence.segments), found, "", "").counts
+        for sentence, found in zip(sentences, predicted, strict=True)
+    ]
     return np.array(counts, dtype=float).reshape(-1, 3)
-
-
-def _text(segments: Sequence[Segment]) -> str:
-    return "".join(segment.text for segment in segments)

@@ -23,7 +23,7 @@ def part_of(study: Study, patterns: Sequence[str]) -> Study:
     Raises:
         UserError: a pattern matches no frame, or there is no span to be found in those that match.
     """
-    frames = next(iter(next(iter(study.results.values())).values())).frames
+    frames = _any(study.results).frames
     for pattern in patterns:
         if not any(fnmatchcase(frame, pattern) for frame in frames):
             raise UserError(
@@ -34,22 +34,21 @@ def part_of(study: Study, patterns: Sequence[str]) -> Study:
     results = {
         name: {seed: _part(result, kept) for seed, result in by_seed.items()} for name, by_seed in study.results.items()
     }
-    if not any(tp + fn for tp, _, fn in next(iter(next(iter(results.values())).values())).counts):
+    if not any(tp + fn for tp, _, fn in _any(results).counts):
         raise UserError(f"--frames {', '.join(patterns)}: there is no span to be found in these {len(kept)} dev frames")
     note = f"Dev F: of {len(kept)} of the {len(frames)} dev frames, those that match {' or '.join(patterns)}, at the last evaluation; of earlier ones it is not known."
     return replace(study, results=results, notes=[note, *study.notes])
 
 
+def _any(results: dict[str, dict[int, Result]]) -> Result:
+    """Frames and gold spans are the same in all."""
+    return next(result for by_seed in results.values() for result in by_seed.values())
+
+
 def _part(result: Result, kept: Sequence[int]) -> Result:
     counts = [result.counts[i] for i in kept]
-    tp, fp, fn = (int(n) for n in np.sum(counts, axis=0))
-    f = float(micro_f(np.array([tp, fp, fn])))
-    last = {
-        **result.evaluations[-1],
-        "ents_f": f,
-        "ents_p": tp / (tp + fp) if tp + fp else 0.0,
-        "ents_r": tp / (tp + fn) if tp + fn else 0.0,
-    }
+    f = float(micro_f(np.sum(counts, axis=0)))
+    last = {key: result.evaluations[-1][key] for key in ("step", "train_loss", "dev_loss")} | {"ents_f": f}
     return replace(
         result, frames=[result.frames[i] for i in kept], counts=counts, evaluations=[last],
         final_f=f, best_f=f, best_step=last["step"],
