@@ -257,11 +257,11 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Path, tmp_path: Path)
     (model / "config.cfg").write_text(re.sub(r'(?m)^train = ".*"', "train = null", config), encoding="utf8")
     refused(f"{where} names no path; write there what the pipeline was trained with")
     reader = '[corpora.train]\n@readers = "%s"'
-    assert reader % "spacy.Corpus.v1" in config
-    shared = config.replace(reader % "spacy.Corpus.v1", reader % "trajet.Share.v1")
+    assert reader % "trajet.ReadOnce.v1" in config
+    shared = config.replace(reader % "trajet.ReadOnce.v1", reader % "trajet.Share.v1")
     (model / "config.cfg").write_text(shared, encoding="utf8")
     refused(f"{where} has the reader trajet.Share.v1; what it gives cannot be counted: use a pipeline trained with one")
     endless = re.sub(r'(?m)^train = ".*"', 'train = "gone"', config)
-    endless = endless.replace(reader % "spacy.Corpus.v1", reader % "trajet.Frames.v1")
+    endless = endless.replace(reader % "trajet.ReadOnce.v1", reader % "trajet.Frames.v1")
     (model / "config.cfg").write_text(endless, encoding="utf8")
     refused("gone/fillers")

@@ -235,11 +235,17 @@ def frames(
 
 
 @registry.readers("trajet.ReadOnce.v1")
-def read_once(path: str):
-    """spaCy's corpus of one file, read once instead of four times before the first update."""
+def read_once(
+    path: str | None,
+    gold_preproc: bool = False,
+    max_length: int = 0,
+    limit: int = 0,
+    augmenter: Callable | None = None,
+):
+    """spaCy's own corpus, read and tokenized once instead of at each pass."""
     from trajet.training.read_once import read_once
 
-    return _one_line(lambda: read_once(path))
+    return _one_line(lambda: read_once(path, gold_preproc, max_length, limit, augmenter))
 
 
 # -- augmenters of a corpus ------------------------------------------------------------------------

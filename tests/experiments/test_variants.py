@@ -389,7 +389,7 @@ def test_a_block_put_into_another_is_compared_with_what_it_was(resolved: dict[st
     changed["training"]["optimizer"]["optimizer"]["beta1"] = 0.5
     assert diff(resolved["base"], changed)[-1] == ("training.optimizer.optimizer.beta1", "0.9", "0.5")
     assert [change[1:] for change in diff(resolved["base"], resolved["data-5"])] == [
-        ('"spacy.Corpus.v1"', '"trajet.Share.v1"'), (None, "0.05"), (None, "0"), (None, "false"),
+        ('"trajet.ReadOnce.v1"', '"trajet.Share.v1"'), (None, "0.05"), (None, "0"), (None, "false"),
     ]  # fmt: skip
 
 

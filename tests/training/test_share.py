@@ -60,7 +60,7 @@ def test_a_config_trains_on_a_share_and_validates_on_the_rest(fit, corpus, nlp) 
     assert sorted(train + dev) == sorted(whole)
     assert run.log[-1]["score"] is not None
     saved = spacy.util.load_config(run.output / "model-last" / "config.cfg")
-    assert saved["corpora"]["train"]["corpus"]["@readers"] == "spacy.Corpus.v1"
+    assert saved["corpora"]["train"]["corpus"]["@readers"] == "trajet.ReadOnce.v1"
     spacy.load(run.output / "model-last")
 
 

@@ -65,7 +65,7 @@ def run_config(config: Config, *, name: str, seed: int, folder: Path, report: Re
     with _output(Path(folder)), tempfile.TemporaryDirectory() as scratch, random_states_kept(), quiet:
         trace_path = Path(scratch) / "trace.jsonl"
         with _mistakes_of_the_config(name):
-            training = _Training(_with_documents_read_once(config), trace_path, began)
+            training = _Training(config, trace_path, began)
         try:
             with _mistakes_of_the_config(name):
                 training.run(report)
@@ -219,26 +219,6 @@ def _frame_counts(examples: Iterable[Example]) -> dict[str, list[int]]:
         for place, found in enumerate((gold & predicted, predicted - gold, gold - predicted)):
             row[place] += len(found)
     return counts
-
-
-def _with_documents_read_once(config: Config) -> Config:
-    """The config with a reader for the train documents that does the same in less time, where there is one."""
-    config = config.copy()
-    block = config
-    for part in str(config["training"].get("train_corpus")).split("."):
-        block = block.get(part) or {}
-    # The reader may lie in another, such as trajet.Share.v1.
-    while isinstance(block.get("corpus"), dict):
-        block = block["corpus"]
-    plain = {"max_length": 0, "gold_preproc": False, "limit": 0, "augmenter": None}
-    is_plain = block.get("@readers") == "spacy.Corpus.v1" and all(
-        block.get(name, value) == value for name, value in plain.items()
-    )
-    if is_plain and Path(str(block.get("path"))).is_file():
-        path = block["path"]
-        block.clear()
-        block.update({"@readers": "trajet.ReadOnce.v1", "path": path})
-    return config
 
 
 # -- what the trace and the model tell -------------------------------------------------------------
