@@ -14,6 +14,7 @@ from spacy.training import Example
 
 from trajet.corpus.frames import LABELS
 from trajet.errors import UserError
+from trajet.msgpack import extensions_found_once
 from trajet.parser_states import gold_move_log_probs, run_before
 from trajet.statistics import f_over_frames, percentile_interval
 
@@ -66,7 +67,8 @@ def load_docs(nlp: Language, path: Path) -> list[Doc]:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; run `python -m spacy project run corpus` first")
     try:
-        return list(DocBin().from_disk(path).get_docs(nlp.vocab))
+        with extensions_found_once():
+            return list(DocBin().from_disk(path).get_docs(nlp.vocab))
     except Exception:  # msgpack, zlib and srsly each have errors of their own
         raise UserError(
             f"{path}: not a .spacy file; build it again with `python -m spacy project run corpus`"

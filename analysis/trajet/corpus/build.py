@@ -16,6 +16,7 @@ from trajet.corpus.render import PlacePool, Segment, render
 from trajet.corpus.tokenizer import split_signs
 from trajet.errors import UserError
 from trajet.files import write_atomically
+from trajet.msgpack import extensions_found_once
 
 SPLITS = ("train", "dev", "test")
 # Shares of each phenomenon's frames; at least one of each goes to dev and to test.
@@ -212,7 +213,8 @@ def build_corpus(corpus: Path, sizes: dict[str, int], seed: int, output: Path | 
             seen_places = {place for doc in docs for place in doc.user_data["places"]}
         for doc in docs:
             del doc.user_data["places"]
-        bins[split] = DocBin(docs=docs, store_user_data=True).to_bytes()
+        with extensions_found_once():
+            bins[split] = DocBin(docs=docs, store_user_data=True).to_bytes()
     for split, data in bins.items():
         write_atomically(output / f"{split}.spacy", lambda path, data=data: path.write_bytes(data))
     return rows

@@ -7,6 +7,7 @@ from spacy.language import Language
 from spacy.training import Corpus, Example
 
 from trajet.errors import UserError
+from trajet.msgpack import extensions_found_once
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
@@ -47,7 +48,8 @@ def read_once(
         known = _examples.setdefault(nlp, {})
         if key not in known:
             try:
-                known[key] = list(corpus(nlp))
+                with extensions_found_once():
+                    known[key] = list(corpus(nlp))
             except Exception as error:  # msgpack, zlib and srsly each have errors of their own
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(

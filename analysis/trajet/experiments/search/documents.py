@@ -11,6 +11,7 @@ from spacy.vocab import Vocab
 from trajet.errors import UserError
 from trajet.experiments.search.space import SearchSpace
 from trajet.files import write_atomically
+from trajet.msgpack import extensions_found_once
 from trajet.training.share import share_reader
 
 REST, DEV = "rest", "dev"
@@ -81,12 +82,14 @@ def _share(docs: list[Doc], share: float, seed: int, rest: bool = False) -> list
 def _read(paths: Mapping[str, str], split: str) -> list[Doc]:
     path = Path(paths.get(split) or "")
     try:
-        return list(DocBin().from_disk(path).get_docs(Vocab()))
+        with extensions_found_once():
+            return list(DocBin().from_disk(path).get_docs(Vocab()))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a .spacy file"
         raise UserError(f"{path}: no corpus there ({reason}); run `python -m spacy project run corpus` first") from None
 
 
 def _write(docs: list[Doc], path: Path) -> Path:
-    content = DocBin(docs=docs, store_user_data=True).to_bytes()
+    with extensions_found_once():
+        content = DocBin(docs=docs, store_user_data=True).to_bytes()
     return write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -7,6 +7,7 @@ import spacy
 from spacy.tokens import Doc, DocBin
 
 from trajet.errors import UserError
+from trajet.msgpack import extensions_found_once
 
 
 def check_splits(paths: dict[str, Path], lang: str = "fr") -> list[str]:
@@ -43,7 +44,8 @@ def _read(path: Path, lang: str) -> list[Doc]:
     if not path.is_file():
         raise UserError(f"{path}: no such corpus; `python -m spacy project run corpus` builds it")
     try:
-        docs = list(DocBin(store_user_data=True).from_disk(path).get_docs(spacy.blank(lang).vocab))
+        with extensions_found_once():
+            docs = list(DocBin(store_user_data=True).from_disk(path).get_docs(spacy.blank(lang).vocab))
     except Exception as error:  # zlib, msgpack and spaCy raise what they like
         raise UserError(f"{path}: not a .spacy file: {' '.join(str(error).split())[:200]}") from None
     if not docs:
